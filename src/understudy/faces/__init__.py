@@ -1,0 +1,1 @@
+"""Faces over time and on disk: tracks, smoothing, face sets, ranking."""

@@ -1,0 +1,1 @@
+"""Pure picture functions: colour, geometry, warping, filters, gradient-domain solves, drawing. No files, no registry."""

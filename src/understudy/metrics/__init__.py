@@ -1,0 +1,1 @@
+"""Figures of quality: pure functions, each with its source, unit and range."""

@@ -1,0 +1,1 @@
+"""Pure network parts shared by models: blocks, attention, initialisation, discriminators."""

@@ -1,0 +1,1 @@
+"""Where parts meet: generators of events, never printing."""
