@@ -1,0 +1,73 @@
+"""The entry point: a table of commands, one sentence each; a command's module is imported when it is called.
+
+Exit codes: 0 done, 1 an error that the message explains, 2 a wrong flag, 130 stopped by Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+COMMANDS: dict[str, str] = {
+    "swap": "Put the source's face into the target's footage: extract, train, merge, in one go.",
+    "extract": "Find, align and describe the faces of videos or pictures: footage to face set.",
+    "train": "Train a swapper on two face sets.",
+    "merge": "Put a swapper's faces into footage and write the result.",
+    "performers": "Draw synthetic people to a video, with exact ground truth.",
+    "demo": "Draw two performers, swap one into the other and report how near the truth it came.",
+    "weights": "List, fetch or import the network weights that finding faces needs.",
+    "doctor": "Show what this machine has and what to do about what it lacks.",
+}
+
+
+def _help() -> str:
+    width = max(map(len, COMMANDS))
+    lines = [
+        "usage: understudy COMMAND [OPTIONS]",
+        "",
+        "Face replacement for film and video, and for the research that detects it.",
+        "",
+        "commands:",
+        *(f"  {name:<{width}}  {sentence}" for name, sentence in COMMANDS.items()),
+        "",
+        "understudy COMMAND --help explains a command. Start with:",
+        "  understudy swap --source alice.mp4 --target scene.mp4 -o result.mp4",
+        "",
+        "Only with the consent of the people shown: see RESPONSIBLE_USE.md.",
+    ]
+    return "\n".join(lines)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs a command line and gives its exit code."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if not words or words[0] in ("-h", "--help", "help"):
+        sys.stdout.write(_help() + "\n")
+        return 0 if words else 2
+    if words[0] in ("-V", "--version"):
+        from understudy import __version__
+
+        sys.stdout.write(f"understudy {__version__}\n")
+        return 0
+    name, *rest = words
+    if name not in COMMANDS:
+        near = difflib.get_close_matches(name, COMMANDS, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        sys.stderr.write(f"understudy: no command is named {name!r}{hint}\n\n{_help()}\n")
+        return 2
+    if "-h" in rest or "--help" in rest:
+        from understudy.cli import stand_in
+
+        stand_in.install()
+    # Threads of OpenMP must sleep, not spin, while decoding and encoding use the cores; read when torch loads.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    from understudy.cli.show import guarded
+
+    return guarded(lambda: importlib.import_module(f"understudy.cli.{name}").run(rest))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

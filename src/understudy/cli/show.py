@@ -1,0 +1,167 @@
+"""What a person sees of a pipeline: bars with time left on a terminal, plain lines elsewhere; errors without traceback.
+
+Also Ctrl-C: a pipeline that can end well is asked to (first Ctrl-C), everything else is interrupted.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from types import FrameType
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
+
+from understudy import events
+from understudy.errors import UnderstudyError
+
+PLAIN_EVERY = 15.0
+"""Seconds between two lines of progress where there is no terminal."""
+
+console = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def guarded(command: Callable[[], int]) -> int:
+    """Runs a command; what a user can act on becomes a message and exit code 1, Ctrl-C 130."""
+    try:
+        return command()
+    except UnderstudyError as error:
+        console.print(f"[bold red]error:[/] {escape(str(error))}")
+        return 1
+    except KeyboardInterrupt:
+        console.print("[yellow]stopped.[/] What was done is kept; the same command goes on from here.")
+        return 130
+    except BrokenPipeError:  # the reader of our output (``| head``) went away
+        sys.stderr.close()
+        return 1
+
+
+@contextlib.contextmanager
+def first_interrupt(ask: Callable[[], None], message: str) -> Iterator[None]:
+    """The first Ctrl-C calls ``ask`` and says ``message``, the second interrupts."""
+
+    def handle(_number: int, _frame: FrameType | None) -> None:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        console.print(f"[yellow]{escape(message)}[/]")
+        ask()
+
+    before = signal.signal(signal.SIGINT, handle)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def duration(seconds: float) -> str:
+    """``75`` as ``1m 15s``."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole}s"
+    if whole < 3600:
+        return f"{whole // 60}m {whole % 60:02d}s"
+    return f"{whole // 3600}h {whole % 3600 // 60:02d}m"
+
+
+def follow(stream: Iterable[events.Event]) -> dict[str, dict[str, Any]]:
+    """Shows a pipeline's events until it ends.
+
+    Returns:
+        The summary of each stage by its name.
+    """
+    summaries: dict[str, dict[str, Any]] = {}
+    display = _Bars() if console.is_terminal else _Lines()
+    with contextlib.closing(display):
+        for event in stream:
+            if isinstance(event, events.StageDone):
+                summaries[event.stage] = dict(event.summary)
+            display.show(event)
+    return summaries
+
+
+def _figures(event: events.Progress) -> str:
+    figures = "  ".join(f"{name} {value:.4g}" for name, value in event.values.items())
+    left = f"  {duration(event.seconds_left)} left" if event.seconds_left is not None else ""
+    return figures + left
+
+
+def _summary(event: events.StageDone) -> str:
+    if event.skipped:
+        return "done before"
+    return ", ".join(
+        f"{name.replace('_', ' ')} {value}"
+        for name, value in event.summary.items()
+        if not isinstance(value, dict)
+    )
+
+
+class _Lines:
+    """Plain lines, one in a while: for logs and pipes."""
+
+    def __init__(self) -> None:
+        self._last = 0.0
+
+    def show(self, event: events.Event) -> None:
+        match event:
+            case events.Planned():
+                for line in event.lines:
+                    console.print(escape(line))
+            case events.StageStarted():
+                self._last = time.monotonic()
+                console.print(f"{event.stage}: {escape(event.detail)}")
+            case events.Progress():
+                if time.monotonic() - self._last >= PLAIN_EVERY:
+                    self._last = time.monotonic()
+                    total = f" of {event.total}" if event.total else ""
+                    console.print(f"{event.stage}: {event.done}{total}  {_figures(event)}")
+            case events.StageDone():
+                console.print(f"{event.stage}: {escape(_summary(event))}")
+            case events.Warned():
+                console.print(f"[yellow]warning:[/] {escape(event.message)}")
+            case _:
+                pass
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+class _Bars(_Lines):
+    """A bar a stage."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._progress = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=28),
+            TextColumn("{task.completed:.0f}/{task.total} {task.fields[unit]}  {task.fields[figures]}"),
+            console=console,
+            transient=True,
+        )
+        self._progress.start()
+        self._tasks: dict[str, TaskID] = {}
+
+    def show(self, event: events.Event) -> None:
+        match event:
+            case events.StageStarted():
+                console.print(f"[bold]{event.stage}[/] {escape(event.detail)}")
+                self._tasks[event.stage] = self._progress.add_task(
+                    event.stage, total=event.total, unit=event.unit, figures=""
+                )
+            case events.Progress() if event.stage in self._tasks:
+                self._progress.update(
+                    self._tasks[event.stage], completed=event.done, total=event.total, figures=_figures(event)
+                )
+            case events.StageDone():
+                if event.stage in self._tasks:
+                    self._progress.remove_task(self._tasks.pop(event.stage))
+                console.print(f"[green]✓[/] [bold]{event.stage}[/] {escape(_summary(event))}")
+            case _:
+                super().show(event)
+
+    def close(self) -> None:
+        self._progress.stop()

@@ -1,0 +1,299 @@
+"""Settings: frozen dataclasses of defaults, recipes in TOML, the command line, and back to one file.
+
+``defaults < recipes, left to right < command line`` gives one frozen config; ``dump`` writes it as plain data and
+``merge`` reads it back equal. A field that holds a plugin is made by ``slot``, a table of plugins by ``plugins``: a
+newly chosen plugin brings its own defaults. Every error names the full dotted path. tyro is imported here only.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import re
+import tomllib
+import types
+import typing
+from collections.abc import Iterator, Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal, TypeVar, cast
+
+import tomli_w
+
+from understudy.errors import ConfigError, PluginError
+from understudy.registry import Plugin, Registry
+
+C = TypeVar("C")
+
+
+def slot(registry: Registry[Any], name: str, **settings: Any) -> Any:
+    """A dataclass field that holds the plugin ``name`` of ``registry``; its file is imported on construction."""
+    return dataclasses.field(default_factory=lambda: registry[name](**settings))
+
+
+def plugins(registry: Registry[Any], **chosen: Mapping[str, Any]) -> Any:
+    """A dataclass field that holds several plugins by name: ``plugins(LOSSES, dssim={"weight": 10.0})``."""
+    return dataclasses.field(default_factory=lambda: {n: registry[n](**s) for n, s in chosen.items()})
+
+
+def merge(base: C, changes: Mapping[str, Any], path: str = "", *, edit: bool = False) -> C:
+    """``base`` with ``changes`` applied.
+
+    Args:
+        base: a frozen dataclass.
+        changes: plain data as TOML gives it; ``name`` in the table of a plugin chooses another, with its defaults.
+        path: dotted path of ``base``, for messages.
+        edit: a table of plugins is changed entry by entry (command line) instead of replaced (recipe).
+
+    Raises:
+        ConfigError: a setting that does not exist or does not fit.
+    """
+    changes = dict(changes)
+    if isinstance(base, Plugin) and "name" in changes:
+        wanted = changes.pop("name")
+        if wanted != base.name:
+            base = cast("C", _plugin(type(base).registry, wanted, f"{path}.name"))
+    hints = typing.get_type_hints(type(base))
+    known = [f.name for f in dataclasses.fields(cast("Any", base))]
+    new: dict[str, Any] = {}
+    for key, value in changes.items():
+        full = f"{path}.{key}".lstrip(".")
+        if key not in known:
+            near = difflib.get_close_matches(key, known, n=1)
+            raise ConfigError(f"{full}: no such setting" + (f"; did you mean {near[0]!r}?" if near else ""))
+        old = getattr(base, key)
+        if dataclasses.is_dataclass(old):
+            if isinstance(value, str) and isinstance(old, Plugin):
+                value = {"name": value}
+            if not isinstance(value, Mapping):
+                raise ConfigError(f"{full}: wanted a table of settings, got {value!r}")
+            new[key] = merge(old, cast("Mapping[str, Any]", value), full, edit=edit)
+        elif registry := _table_registry(hints[key]):
+            kept = old if edit else {k: v for k, v in old.items() if k in value}
+            new[key] = _merge_table(registry, kept, value, full)
+        else:
+            new[key] = _convert(value, hints[key], full)
+    try:
+        return dataclasses.replace(cast("Any", base), **new)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}" if path else str(error)) from None
+
+
+def _plugin(registry: Registry[Any], name: Any, path: str) -> Plugin:
+    try:
+        return registry[name]()
+    except PluginError as error:
+        raise ConfigError(f"{path}: {error}") from None
+
+
+def _table_registry(hint: Any) -> Registry[Any] | None:
+    """``dict[str, Loss]`` gives the registry of losses; any other hint None."""
+    args = typing.get_args(hint)
+    if typing.get_origin(hint) is dict and isinstance(args[1], type) and issubclass(args[1], Plugin):
+        return args[1].registry
+    return None
+
+
+def _merge_table(
+    registry: Registry[Any], old: Mapping[str, Plugin], changes: Mapping[str, Any], path: str
+) -> Any:
+    """A new key adds a plugin with its own defaults, the word ``off`` drops one."""
+    table = dict(old)
+    for name, change in changes.items():
+        if change == "off":
+            table.pop(name, None)
+            continue
+        base = table.get(name) or _plugin(registry, name, f"{path}.{name}")
+        table[name] = merge(base, change, f"{path}.{name}")
+    return table
+
+
+def _convert(value: Any, hint: Any, path: str) -> Any:
+    """A TOML value as the type that ``hint`` asks for. Raises ``ConfigError``."""
+    origin, args = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (typing.Union, types.UnionType):
+        if type(None) in args and value in (None, "none"):
+            return None
+        for option in args:
+            if option is not type(None):
+                try:
+                    return _convert(value, option, path)
+                except ConfigError:
+                    continue  # the next member of the union may fit; the last word is below
+        raise ConfigError(f"{path}: wanted {_say(hint)}, got {value!r}")
+    if origin is Literal:
+        if value in args:
+            return value
+        near = difflib.get_close_matches(str(value), [str(a) for a in args], n=1)
+        hint_text = f"; did you mean {near[0]!r}?" if near else ""
+        raise ConfigError(f"{path}: wanted {_say(hint)}, got {value!r}{hint_text}")
+    if origin is tuple and isinstance(value, (list, tuple)):
+        items = cast("Sequence[Any]", value)
+        if len(args) == 2 and args[1] is Ellipsis:
+            return tuple(_convert(item, args[0], f"{path}[{i}]") for i, item in enumerate(items))
+        if len(items) == len(args):
+            return tuple(
+                _convert(item, arg, f"{path}[{i}]")
+                for i, (item, arg) in enumerate(zip(items, args, strict=True))
+            )
+    elif hint is Path and isinstance(value, str):
+        return Path(value)
+    elif hint is float and isinstance(value, (int, float)) and not isinstance(value, bool):
+        return float(value)
+    elif (
+        hint in (bool, int, str, Path)
+        and isinstance(value, hint)
+        and not (hint is int and isinstance(value, bool))
+    ):
+        return value
+    raise ConfigError(f"{path}: wanted {_say(hint)}, got {value!r}")
+
+
+def _say(hint: Any) -> str:
+    """A type as a person reads it."""
+    origin, args = typing.get_origin(hint), typing.get_args(hint)
+    if origin is Literal:
+        return "one of " + ", ".join(repr(a) for a in args)
+    if origin in (typing.Union, types.UnionType):
+        return " or ".join("none" if a is type(None) else _say(a) for a in args)
+    if origin is tuple:
+        return "a list of " + _say(args[0]) if args[-1] is Ellipsis else f"{len(args)} values"
+    names = {bool: "true or false", int: "a whole number", float: "a number", str: "text", Path: "a path"}
+    return names.get(hint, str(hint))
+
+
+def dump(config: Any) -> dict[str, Any]:
+    """Plain data for TOML: ``merge(type(config)(), dump(config)) == config``. None is written as the word ``none``."""
+    out: dict[str, Any] = {"name": config.name} if isinstance(config, Plugin) else {}
+    for item in dataclasses.fields(config):
+        out[item.name] = _plain(getattr(config, item.name))
+    return out
+
+
+def _plain(value: Any) -> Any:
+    if dataclasses.is_dataclass(value):
+        return dump(value)
+    if isinstance(value, Mapping):
+        table = cast("Mapping[str, Any]", value)
+        return {key: {k: v for k, v in dump(entry).items() if k != "name"} for key, entry in table.items()}
+    if isinstance(value, (tuple, list)):
+        return [_plain(item) for item in cast("Sequence[Any]", value)]
+    if value is None:
+        return "none"
+    return str(value) if isinstance(value, Path) else value
+
+
+def to_toml(data: Mapping[str, Any]) -> str:
+    """TOML text of plain data."""
+    return tomli_w.dumps(data)
+
+
+def recipe_names() -> list[str]:
+    """Names of the recipes that come with the package."""
+    files = resources.files("understudy.recipes").iterdir()
+    return sorted(file.name.removesuffix(".toml") for file in files if file.name.endswith(".toml"))
+
+
+def read_recipe(name: str) -> dict[str, Any]:
+    """A recipe as plain data: one that comes with the package by name, or a TOML file by path.
+
+    Raises:
+        ConfigError: there is none, or it is not TOML.
+    """
+    if re.fullmatch(r"[\w-]+", name):
+        file = resources.files("understudy.recipes") / f"{name}.toml"
+        if not file.is_file():
+            near = difflib.get_close_matches(name, recipe_names(), n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise ConfigError(
+                f"no recipe is named {name!r}{hint} (there are: {', '.join(recipe_names())}; a file needs its .toml)"
+            )
+        text = file.read_text("utf-8")
+    else:
+        try:
+            text = Path(name).read_text("utf-8")
+        except OSError as error:
+            raise ConfigError(f"recipe {name}: cannot be read ({error.strerror})") from None
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"recipe {name}: not valid TOML ({error})") from None
+
+
+def slots(config: Any, path: str = "") -> Iterator[tuple[str, Plugin]]:
+    """Every plugin in the tree that stands in a slot of its own, with its dotted path."""
+    for item in dataclasses.fields(config):
+        value, full = getattr(config, item.name), f"{path}.{item.name}".lstrip(".")
+        if isinstance(value, Plugin):
+            yield full, value
+        if dataclasses.is_dataclass(value):
+            yield from slots(value, full)
+
+
+def tables(config: Any, path: str = "") -> Iterator[tuple[str, Registry[Any]]]:
+    """Dotted path and registry of every table of plugins in the tree."""
+    hints = typing.get_type_hints(type(config))
+    for item in dataclasses.fields(config):
+        value, full = getattr(config, item.name), f"{path}.{item.name}".lstrip(".")
+        if registry := _table_registry(hints[item.name]):
+            yield full, registry
+        elif dataclasses.is_dataclass(value):
+            yield from tables(value, full)
+
+
+def parse(default: C, arguments: Sequence[str], *, prog: str, description: str) -> C:
+    """The command line over ``default``.
+
+    ``--<slot> NAME`` chooses a plugin and shows its settings as further flags; ``--<table>.<name> off`` drops an entry
+    of a table, ``--<table>.<name> on`` or any of its settings adds it.
+
+    Raises:
+        SystemExit: 0 after ``--help``; 2 after a wrong flag, which is named with the nearest right one.
+        ConfigError: a plugin that does not exist.
+    """
+    import tyro
+
+    config, rest = _choose(default, list(arguments))
+    choices = [
+        f"--{path.replace('_', '-')} NAME: {', '.join(plugin.registry.names())} (now {plugin.name})"
+        for path, plugin in slots(config)
+    ]
+    choices += [f"--{path}.NAME on|off: {', '.join(registry.names())}" for path, registry in tables(config)]
+    if choices:
+        description += "\n\nPlugins to choose; each brings its own settings:\n" + "\n".join(choices)
+    return tyro.cli(
+        type(config),
+        default=config,
+        args=rest,
+        prog=prog,
+        description=description,
+        config=(tyro.conf.AvoidSubcommands,),
+    )
+
+
+def _choose(config: C, arguments: list[str]) -> tuple[C, list[str]]:
+    """Takes the plugin choices out of the arguments and makes them."""
+    rest: list[str] = []
+    while arguments:
+        word = arguments.pop(0)
+        flag, equals, value = word.partition("=")
+        dotted = flag.removeprefix("--").replace("-", "_") if flag.startswith("--") else ""
+        change: Any = None
+        if dotted in dict(slots(config)):
+            change = {"name": value if equals else (arguments.pop(0) if arguments else "")}
+        elif table := next((t for t, _ in tables(config) if dotted.startswith(t + ".")), None):
+            name, _, setting = dotted.removeprefix(table + ".").partition(".")
+            dotted, change = f"{table}.{name}", {}
+            if not setting:
+                change = (
+                    "off" if (value if equals else arguments.pop(0) if arguments else "") == "off" else {}
+                )
+            else:
+                rest.append(word)
+        else:
+            rest.append(word)
+        if change is not None:
+            for part in reversed(dotted.split(".")):
+                change = {part: change}
+            config = merge(config, change, edit=True)
+    return config, rest

@@ -1,0 +1,1 @@
+"""Whole runs as TOML files, named by what they were checked on."""
