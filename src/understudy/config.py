@@ -1,8 +1,9 @@
 """Settings: frozen dataclasses of defaults, recipes in TOML, the command line, and back to one file.
 
-``defaults < recipes, left to right < command line`` gives one frozen config; ``dump`` writes it as plain data and
-``merge`` reads it back equal. A field that holds a plugin is made by ``slot``, a table of plugins by ``plugins``: a
-newly chosen plugin brings its own defaults. Every error names the full dotted path. tyro is imported here only.
+``defaults < recipes, left to right < command line`` gives one frozen config; ``dump`` writes it as plain
+data and ``merge`` reads it back equal. A field that holds a plugin is made by ``slot``, a table of plugins
+by ``plugins``: a newly chosen plugin brings its own defaults. Every error names the full dotted path. tyro
+is imported here only.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ C = TypeVar("C")
 
 
 def slot(registry: Registry[Any], name: str, **settings: Any) -> Any:
-    """A dataclass field that holds the plugin ``name`` of ``registry``; its file is imported on construction."""
+    """A dataclass field that holds the plugin ``name``; its file is imported on construction."""
     return dataclasses.field(default_factory=lambda: registry[name](**settings))
 
 
@@ -41,7 +42,7 @@ def merge(base: C, changes: Mapping[str, Any], path: str = "", *, edit: bool = F
 
     Args:
         base: a frozen dataclass.
-        changes: plain data as TOML gives it; ``name`` in the table of a plugin chooses another, with its defaults.
+        changes: plain data as TOML gives it; ``name`` in a plugin's table chooses another, with its defaults.
         path: dotted path of ``base``, for messages.
         edit: a table of plugins is changed entry by entry (command line) instead of replaced (recipe).
 
@@ -163,7 +164,10 @@ def _say(hint: Any) -> str:
 
 
 def dump(config: Any) -> dict[str, Any]:
-    """Plain data for TOML: ``merge(type(config)(), dump(config)) == config``. None is written as the word ``none``."""
+    """A config as plain data for TOML; ``merge(type(config)(), dump(config))`` equals it.
+
+    None is written as the word ``none``.
+    """
     out: dict[str, Any] = {"name": config.name} if isinstance(config, Plugin) else {}
     for item in dataclasses.fields(config):
         out[item.name] = _plain(getattr(config, item.name))
@@ -206,7 +210,8 @@ def read_recipe(name: str) -> dict[str, Any]:
             near = difflib.get_close_matches(name, recipe_names(), n=1)
             hint = f"; did you mean {near[0]!r}?" if near else ""
             raise ConfigError(
-                f"no recipe is named {name!r}{hint} (there are: {', '.join(recipe_names())}; a file needs its .toml)"
+                f"no recipe is named {name!r}{hint} (there are: {', '.join(recipe_names())}); "
+                "a file of yours is given with its .toml"
             )
         text = file.read_text("utf-8")
     else:
@@ -244,8 +249,8 @@ def tables(config: Any, path: str = "") -> Iterator[tuple[str, Registry[Any]]]:
 def parse(default: C, arguments: Sequence[str], *, prog: str, description: str) -> C:
     """The command line over ``default``.
 
-    ``--<slot> NAME`` chooses a plugin and shows its settings as further flags; ``--<table>.<name> off`` drops an entry
-    of a table, ``--<table>.<name> on`` or any of its settings adds it.
+    ``--<slot> NAME`` chooses a plugin and shows its settings as further flags; ``--<table>.<name> off``
+    drops an entry of a table, ``--<table>.<name> on`` or any of its settings adds it.
 
     Raises:
         SystemExit: 0 after ``--help``; 2 after a wrong flag, which is named with the nearest right one.

@@ -2,8 +2,9 @@
 
 Conventions that hold everywhere:
 
-* Pixel coordinates are (x, y) with **(0, 0) the outer corner of the first pixel**; the centre of that pixel is
-  (0.5, 0.5). ``image.geometry`` converts to OpenCV's and ``grid_sample``'s conventions; nobody else does.
+* Pixel coordinates are (x, y) with **(0, 0) the outer corner of the first pixel**; the centre of that pixel
+  is (0.5, 0.5). ``image.geometry`` converts to OpenCV's and ``grid_sample``'s conventions; nobody else
+  does.
 * Pictures in memory are RGB, ``(B, C, H, W)`` float in [0, 1] for tensors; only frames stay as decoded.
 * A matrix is 2 x 3, maps column vectors (x, y, 1), and is float64.
 """
@@ -38,7 +39,10 @@ class PixelFormat:
     name: str
     """FFmpeg's name, ``yuv420p10le``."""
     kind: Literal["yuv", "rgb", "gray"]
-    """``yuv``: one array a plane, full-size luma first. ``rgb``: one (h, w, 3) or (h, w, 4) array. ``gray``: one (h, w)."""
+    """``yuv``: one array a plane, full-size luma first.
+
+    ``rgb``: one (h, w, 3) or (h, w, 4) array. ``gray``: one (h, w).
+    """
     depth: int
     """Bits a sample; arrays are uint8 for 8, uint16 above (value in the low bits)."""
     shift_x: int = 0
@@ -51,7 +55,7 @@ class PixelFormat:
 
 @dataclass(frozen=True, kw_only=True)
 class ColorTags:
-    """What the file says about its colours, with unknowns settled by ``video.probe`` (the guess is marked)."""
+    """What the file says about its colours; unknowns are settled by ``video.probe`` and marked as guessed."""
 
     matrix: Literal["bt601", "bt709", "bt2020", "rgb"] = "bt709"
     """RGB to YUV matrix."""
@@ -136,8 +140,8 @@ class Landmarks:
     """What a landmarker found in a region."""
 
     points: Float32[np.ndarray, "478 3"]
-    """MediaPipe's Face Mesh topology: 468 points, then five of the right and five of the left iris; x, y in frame
-    pixels, z in the same unit (smaller is nearer), zero at the head's centre."""
+    """MediaPipe's Face Mesh topology: 468 points, then five of the right and five of the left iris; x, y in
+    frame pixels, z in the same unit (smaller is nearer), zero at the head's centre."""
     presence: float
     """Probability that a face is there, [0, 1]; a face counts as *found* from 0.5."""
 
@@ -201,7 +205,7 @@ class Face:
     found: bool = True
     """False when the face was held or interpolated between frames where it was found."""
     pose: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    """Yaw, pitch, roll in degrees: positive yaw looks to the picture's right, positive pitch up, roll clockwise."""
+    """Yaw, pitch, roll in degrees: positive looks to the picture's right, looks up, turns clockwise."""
     sharpness: float = 0.0
     """Variance of the Laplacian of the crop's luma (8-bit scale), in the face hull."""
 
@@ -254,7 +258,10 @@ class Landmarker(Protocol):
 
 
 class Embedder(Protocol):
-    """Describes who a face is. Built by a settings class in ``embedders``; differentiable where it is torch."""
+    """Describes who a face is.
+
+    Built by a settings class in ``embedders``; differentiable where it is torch.
+    """
 
     side: int
     """Side of the crop it wants, pixels."""

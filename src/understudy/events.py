@@ -1,7 +1,7 @@
 """What a pipeline tells the world while it works: small frozen records, never printed here.
 
-A pipeline is a generator of events. The command line draws a bar from them, a studio sends them as JSON, a test
-collects a list. ``to_json`` gives plain data with the record's name under ``"event"``.
+A pipeline is a generator of events. The command line draws a bar from them, a studio sends them as JSON, a
+test collects a list. ``to_json`` gives plain data with the record's name under ``"event"``.
 """
 
 from __future__ import annotations

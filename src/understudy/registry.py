@@ -1,8 +1,8 @@
 """Plugins by name: one base class of settings, one decorator, one look-up, one listing.
 
-A plugin is a frozen, keyword-only dataclass of its settings in a file named as a person types it. Looking a name up
-imports that file only; listing names imports nothing. Installed packages join through the entry-point group
-``understudy.<kind>`` (``understudy.blend``), whose entry names are plugin names.
+A plugin is a frozen, keyword-only dataclass of its settings in a file named as a person types it. Looking a
+name up imports that file only; listing names imports nothing. Installed packages join through the
+entry-point group ``understudy.<kind>`` (``understudy.blend``), whose entry names are plugin names.
 """
 
 from __future__ import annotations
@@ -10,12 +10,11 @@ from __future__ import annotations
 import difflib
 import importlib
 import importlib.metadata
-import importlib.util
 import pkgutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar, cast
 
 from understudy.errors import PluginError
 
@@ -25,7 +24,7 @@ class Plugin:
     """Settings of one plugin. A kind's base class sets ``registry``; registration sets ``name``."""
 
     name: ClassVar[str] = ""
-    registry: ClassVar[Registry]  # pyright: ignore[reportMissingTypeArgument]  # any kind
+    registry: ClassVar[Registry[Any]]
 
 
 P = TypeVar("P", bound=Plugin)
@@ -54,8 +53,9 @@ class Registry(Generic[P]):
 
         def add(settings: type[Q]) -> type[Q]:
             if name in self._entries:
-                raise PluginError(f"two {self.kind}s are named {name!r}: {self._entries[name]} and {settings}")
-            self._entries[name] = settings  # pyright: ignore[reportArgumentType]  # Q is P: the base class set the registry
+                other = self._entries[name]
+                raise PluginError(f"two {self.kind}s are named {name!r}: {other} and {settings}")
+            self._entries[name] = cast("type[P]", settings)
             settings.name = name
             return settings
 
@@ -74,15 +74,17 @@ class Registry(Generic[P]):
         except KeyError:
             near = difflib.get_close_matches(name, self.names(), n=1)
             hint = f"; did you mean {near[0]!r}?" if near else ""
-            raise PluginError(f"no {self.kind} is named {name!r}{hint} (there are: {', '.join(self.names())})") from None
+            known = ", ".join(self.names())
+            raise PluginError(f"no {self.kind} is named {name!r}{hint} (there are: {known})") from None
 
     def __contains__(self, name: object) -> bool:
         return name in self.names()
 
     def names(self) -> list[str]:
-        """Names of the built-in plugins (their files; nothing is imported) and of installed packages, sorted."""
+        """Names of built-in plugins (their files; nothing is imported) and of installed packages, sorted."""
         package = importlib.import_module(self.package)
-        built_in = {module.name for module in pkgutil.iter_modules(package.__path__) if not module.name.startswith("_")}
+        modules = pkgutil.iter_modules(package.__path__)
+        built_in = {module.name for module in modules if not module.name.startswith("_")}
         return sorted(built_in | {point.name for point in self._points()} | self._entries.keys())
 
     def source(self, name: str) -> Path | None:

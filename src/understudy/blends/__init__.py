@@ -1,7 +1,7 @@
 """How a finished face is laid over the original crop.
 
-To add one: a new file here, named as the blend is named, holding one ``Blend``. Nothing else changes: the command
-line, the recipes and the contract tests read the registry.
+To add one: a new file here, named as the blend is named, holding one ``Blend``. Nothing else changes: the
+command line, the recipes and the contract tests read the registry.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Blend(Plugin):
         face: Float[Tensor, "b 3 s s"],
         mask: Float[Tensor, "b 1 s s"],
     ) -> Float[Tensor, "b 3 s s"]:
-        """The composite; equal to ``base`` where the mask is 0 (bit for bit), and everywhere if it is empty."""
+        """The composite; bit for bit ``base`` where the mask is 0."""
 
 
 BLENDS: Registry[Blend] = Registry("blend", __name__)

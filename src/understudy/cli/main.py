@@ -62,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from understudy.cli import stand_in
 
         stand_in.install()
-    # Threads of OpenMP must sleep, not spin, while decoding and encoding use the cores; read when torch loads.
+    # Read when torch loads: OpenMP's threads must sleep, not spin, while others decode and encode.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from understudy.cli.show import guarded
 

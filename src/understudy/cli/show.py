@@ -1,4 +1,4 @@
-"""What a person sees of a pipeline: bars with time left on a terminal, plain lines elsewhere; errors without traceback.
+"""What a person sees of a pipeline: bars with time left, or plain lines; errors without a traceback.
 
 Also Ctrl-C: a pipeline that can end well is asked to (first Ctrl-C), everything else is interrupted.
 """

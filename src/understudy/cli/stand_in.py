@@ -1,8 +1,8 @@
 """A stand-in for torch while help is printed.
 
-Plugin files define their networks at the top and therefore import torch there, which takes seconds. Help needs only
-their settings, so ``--help`` puts a hollow ``torch`` in its place first: every name in it is a class that accepts
-everything and does nothing. It is never used for work: the process prints and ends.
+Plugin files define their networks at the top and therefore import torch there, which takes seconds. Help
+needs only their settings, so ``--help`` puts a hollow ``torch`` in its place first: every name in it is a
+class that accepts everything and does nothing. It is never used for work: the process prints and ends.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """How the colours of a swapped face follow those of the target.
 
-To add one: a new file here, named as the transfer is named, holding one ``ColorTransfer``. Nothing else changes: the
-command line, the recipes and the contract tests read the registry.
+To add one: a new file here, named as the transfer is named, holding one ``ColorTransfer``. Nothing else
+changes: the command line, the recipes and the contract tests read the registry.
 """
 
 from __future__ import annotations

@@ -1,1 +1,4 @@
-"""Pure picture functions: colour, geometry, warping, filters, gradient-domain solves, drawing. No files, no registry."""
+"""Pure picture functions: colour, geometry, warping, filters, gradient-domain solves, drawing.
+
+No files, no registry.
+"""

@@ -1,7 +1,7 @@
 """What finds the landmarks of a face in a region.
 
-To add one: a new file here, named as the plugin is named, holding one ``LandmarkerSettings``. Nothing else changes: the
-command line, the recipes and the contract tests read the registry.
+To add one: a new file here, named as the plugin is named, holding one ``LandmarkerSettings``. Nothing else
+changes: the command line, the recipes and the contract tests read the registry.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """One term of the training loss each.
 
-To add one: a new file here, named as the loss is named, holding one ``Loss``. Nothing else changes: the command line,
-the recipes and the contract tests read the registry. A stateless loss is called directly.
+To add one: a new file here, named as the loss is named, holding one ``Loss``. Nothing else changes: the
+command line, the recipes and the contract tests read the registry. A stateless loss is called directly.
 """
 
 from __future__ import annotations

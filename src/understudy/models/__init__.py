@@ -1,7 +1,7 @@
 """What learns to swap.
 
-To add one: a new file here, named as the model is named, holding one ``ModelSettings``. Nothing else changes: the
-command line, the recipes and the contract tests read the registry.
+To add one: a new file here, named as the model is named, holding one ``ModelSettings``. Nothing else
+changes: the command line, the recipes and the contract tests read the registry.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What finds masks in a crop.
 
-To add one: a new file here, named as the plugin is named, holding one ``SegmenterSettings``. Nothing else changes: the
-command line, the recipes and the contract tests read the registry.
+To add one: a new file here, named as the plugin is named, holding one ``SegmenterSettings``. Nothing else
+changes: the command line, the recipes and the contract tests read the registry.
 """
 
 from __future__ import annotations
