@@ -1,4 +1,4 @@
-"""Network weight files: declared, fetched once with a checked hash, cached, or imported from a user's own file."""
+"""Network weight files: declared, fetched once with a checked hash, cached, or imported by the user."""
 
 from __future__ import annotations
 
