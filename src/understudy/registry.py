@@ -24,6 +24,8 @@ class Plugin:
     """Settings of one plugin. A kind's base class sets ``registry``; registration sets ``name``."""
 
     name: ClassVar[str] = ""
+    weights: ClassVar[tuple[str, ...]] = ()
+    """Declared names of the weight files that it needs; whoever builds it fetches them first."""
     registry: ClassVar[Registry[Any]]
 
 
