@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import itertools
 import re
 import tomllib
 import types
@@ -237,7 +238,7 @@ def slots(config: Any, path: str = "") -> Iterator[tuple[str, Plugin]]:
 
 def tables(config: Any, path: str = "") -> Iterator[tuple[str, Registry[Any]]]:
     """Dotted path and registry of every table of plugins in the tree."""
-    hints = typing.get_type_hints(type(config))
+    hints = typing.get_type_hints(cast("type[Any]", type(config)))
     for item in dataclasses.fields(config):
         value, full = getattr(config, item.name), f"{path}.{item.name}".lstrip(".")
         if registry := _table_registry(hints[item.name]):
@@ -246,11 +247,30 @@ def tables(config: Any, path: str = "") -> Iterator[tuple[str, Registry[Any]]]:
             yield from tables(value, full)
 
 
-def parse(default: C, arguments: Sequence[str], *, prog: str, description: str) -> C:
-    """The command line over ``default``.
+SHORT = {"-o": "--output", "-s": "--source", "-t": "--target"}
+"""Short flags of every command."""
+
+
+def parse(
+    default: C,
+    arguments: Sequence[str],
+    *,
+    prog: str,
+    description: str,
+    sections: Mapping[str, str] | None = None,
+) -> C:
+    """The command line over recipes over ``default``.
 
     ``--<slot> NAME`` chooses a plugin and shows its settings as further flags; ``--<table>.<name> off``
     drops an entry of a table, ``--<table>.<name> on`` or any of its settings adds it.
+
+    Args:
+        default: the command's settings; a field ``recipe`` is taken from ``--recipe NAME…`` first.
+        arguments: the words after the command's name.
+        prog: how the command is called, for the help.
+        description: what it does, for the help.
+        sections: which table of a recipe goes where: ``{"train": "", "merge": "merge"}`` puts ``[train]`` over the
+            root and ``[merge]`` over the field ``merge``. Other tables of the recipe are for other commands.
 
     Raises:
         SystemExit: 0 after ``--help``; 2 after a wrong flag, which is named with the nearest right one.
@@ -258,7 +278,10 @@ def parse(default: C, arguments: Sequence[str], *, prog: str, description: str) 
     """
     import tyro
 
-    config, rest = _choose(default, list(arguments))
+    words = [SHORT.get(word, word) for word in arguments]
+    for name in _recipes(words, getattr(default, "recipe", ())):
+        default = _apply(default, read_recipe(name), sections or {}, name)
+    config, rest = _choose(default, words)
     choices = [
         f"--{path.replace('_', '-')} NAME: {', '.join(plugin.registry.names())} (now {plugin.name})"
         for path, plugin in slots(config)
@@ -274,6 +297,31 @@ def parse(default: C, arguments: Sequence[str], *, prog: str, description: str) 
         description=description,
         config=(tyro.conf.AvoidSubcommands,),
     )
+
+
+def _recipes(words: Sequence[str], default: tuple[str, ...]) -> tuple[str, ...]:
+    """What stands behind ``--recipe``, or the default."""
+    for index, word in enumerate(words):
+        if word.startswith("--recipe="):
+            return (word.partition("=")[2],)
+        if word == "--recipe":
+            return tuple(itertools.takewhile(lambda w: not w.startswith("-"), words[index + 1 :]))
+    return default
+
+
+def _apply(config: C, recipe: Mapping[str, Any], sections: Mapping[str, str], name: str) -> C:
+    """A recipe's tables over the parts of a command that they are for."""
+    known = ("extract", "train", "merge")
+    for section, changes in recipe.items():
+        if section not in known:
+            raise ConfigError(f"recipe {name}: wanted the tables {', '.join(known)}, got {section!r}")
+        if section in sections:
+            path = sections[section]
+            try:
+                config = merge(config, {path: changes} if path else changes)
+            except ConfigError as error:
+                raise ConfigError(f"recipe {name}: {error}") from None
+    return config
 
 
 def _choose(config: C, arguments: list[str]) -> tuple[C, list[str]]:
