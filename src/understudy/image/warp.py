@@ -1,0 +1,128 @@
+"""Cut a turned square out of a picture and put it back, without aliasing.
+
+Matrices map frame pixels to crop pixels, (x, y) with (0, 0) the outer corner of the first pixel. Where pixels
+get smaller the picture is filtered first: averaged over whole pixels while it is more than twice too large,
+then blurred for the rest; where they get larger the interpolation is cubic. Integer pictures are rounded to
+their own type, float pictures may overshoot by a few per cent at hard edges, as cubic interpolation does.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Literal, TypeVar
+
+import cv2
+import numpy as np
+from jaxtyping import Float
+
+from understudy.errors import ShapeError
+from understudy.image.geometry import compose, invert, to_opencv, transform_points
+
+Rect = tuple[int, int, int, int]
+"""x0, y0, x1, y1 in pixels; x1 and y1 are the first that no longer belong to it."""
+
+Picture = TypeVar("Picture", bound=np.ndarray)
+
+_BORDERS = {"replicate": cv2.BORDER_REPLICATE, "zero": cv2.BORDER_CONSTANT}
+_BLUR = 0.5
+"""Standard deviation of the filter before shrinking r times is ``_BLUR * sqrt(r² - 1)`` pixels: at the new
+Nyquist frequency 0.4 is left for r = 2, enough that neither stairs nor softness are seen."""
+
+
+def crop(picture: Picture, matrix: Float[np.ndarray, "2 3"], size: int) -> Picture:
+    """The square part of a picture that a matrix frames.
+
+    Args:
+        picture: ``(h, w)`` or ``(h, w, c)`` of uint8, uint16 or float32.
+        matrix: picture pixels to crop pixels.
+        size: side of the crop, pixels.
+
+    Returns:
+        ``(size, size)`` or ``(size, size, c)`` of the same type; beyond the picture its last pixels repeat.
+    """
+    return warp(picture, invert(matrix), (size, size), "replicate")
+
+
+def uncrop(square: Picture, matrix: Float[np.ndarray, "2 3"], rect: Rect) -> Picture:
+    """A crop laid back where it came from.
+
+    Args:
+        square: ``(s, s)`` or ``(s, s, c)`` of uint8, uint16 or float32.
+        matrix: frame pixels to crop pixels, as for ``crop``.
+        rect: the part of the frame that is wanted.
+
+    Returns:
+        The rectangle's pixels, 0 where the crop does not reach.
+    """
+    x0, y0, x1, y1 = rect
+    shifted = compose(matrix, np.array([[1.0, 0.0, x0], [0.0, 1.0, y0]]))
+    return warp(square, shifted, (y1 - y0, x1 - x0), "zero")
+
+
+def warp(
+    picture: Picture,
+    back: Float[np.ndarray, "2 3"],
+    shape: tuple[int, int],
+    border: Literal["replicate", "zero"],
+) -> Picture:
+    """An affine warp that filters before it shrinks.
+
+    Args:
+        picture: ``(h, w)`` or ``(h, w, c)`` of uint8, uint16 or float32.
+        back: pixels of the result to pixels of the picture.
+        shape: height and width of the result.
+        border: what lies beyond the picture, its last pixels or nothing.
+    """
+    if picture.ndim not in (2, 3) or 0 in picture.shape:
+        raise ShapeError("picture", "(h, w) or (h, w, c), not empty", picture.shape)
+    ratio = math.sqrt(abs(float(np.linalg.det(np.asarray(back[:, :2], np.float64)))))
+    source: np.ndarray = picture
+    if ratio > 1.01:
+        source, back = _shrink(picture, back, shape, ratio, border)
+    out = cv2.warpAffine(
+        source,
+        to_opencv(back),
+        (shape[1], shape[0]),
+        flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP,
+        borderMode=_BORDERS[border],
+    )
+    return out.reshape(*shape, *picture.shape[2:])  # pyright: ignore[reportReturnType]  # OpenCV keeps the type
+
+
+def _shrink(
+    picture: np.ndarray,
+    back: Float[np.ndarray, "2 3"],
+    shape: tuple[int, int],
+    ratio: float,
+    border: Literal["replicate", "zero"],
+) -> tuple[np.ndarray, np.ndarray]:
+    """The part of the picture that a warp reads, filtered for it, and the matrix into that part."""
+    whole = max(1, int(ratio / 2.0))
+    rest = ratio / whole
+    sigma = _BLUR * math.sqrt(rest * rest - 1.0)
+    x0, y0, x1, y1 = _area_read(back, shape, picture.shape, margin=whole * (4 + math.ceil(4.0 * sigma)))
+    part = picture[y0:y1, x0:x1]
+    if whole > 1:
+        low, right = -part.shape[0] % whole, -part.shape[1] % whole
+        if low or right:
+            part = cv2.copyMakeBorder(part, 0, low, 0, right, _BORDERS[border])
+        small = (part.shape[1] // whole, part.shape[0] // whole)
+        part = cv2.resize(part, small, interpolation=cv2.INTER_AREA)
+    taps = 2 * math.ceil(3.0 * sigma) + 1
+    part = cv2.GaussianBlur(part, (taps, taps), sigma, borderType=_BORDERS[border])
+    into = np.array([[1.0 / whole, 0.0, -x0 / whole], [0.0, 1.0 / whole, -y0 / whole]])
+    return part, compose(into, back)
+
+
+def _area_read(
+    back: Float[np.ndarray, "2 3"], shape: tuple[int, int], limits: tuple[Any, ...], margin: int
+) -> Rect:
+    """The rectangle of a picture that a warp reads, at least one pixel of it."""
+    height, width = shape
+    corners = np.array([[0.0, 0.0], [width, 0.0], [width, height], [0.0, height]])
+    reached = transform_points(back, corners)
+    low = np.floor(reached.min(0)).astype(int) - margin
+    high = np.ceil(reached.max(0)).astype(int) + margin
+    x0, y0 = (int(np.clip(low[axis], 0, limits[1 - axis] - 1)) for axis in (0, 1))
+    x1, y1 = (int(np.clip(high[axis], (x0, y0)[axis] + 1, limits[1 - axis])) for axis in (0, 1))
+    return x0, y0, x1, y1
