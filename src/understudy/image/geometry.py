@@ -14,7 +14,7 @@ from jaxtyping import Float, Float64
 
 from understudy.contracts import Alignment, CropMode
 from understudy.errors import ShapeError
-from understudy.image.landmarks import ALL_POINTS, MESH_POINTS, SYMMETRIC_PAIRS, points68
+from understudy.image.landmarks import ALL_POINTS, FACE_OVAL, MESH_POINTS, SYMMETRIC_PAIRS, points68
 
 TEMPLATE_51: Float64[np.ndarray, "51 2"] = np.array(
     [
@@ -210,3 +210,26 @@ def pose_of_points(points: Float[np.ndarray, "n d"]) -> tuple[float, float, floa
     pitch = math.atan2(axes[1, 2], math.hypot(axes[0, 2], axes[2, 2]))
     roll = math.atan2(axes[1, 0], axes[1, 1])
     return math.degrees(yaw), math.degrees(pitch), math.degrees(roll)
+
+
+def face_hull(points: Float[np.ndarray, "n d"], forehead: float = 0.0) -> Float64[np.ndarray, "m 2"]:
+    """Outline of the face: the mesh's oval, or jaw and raised brows of the 68 points.
+
+    Args:
+        points: mesh ``(478, 3)`` or ``(468, 3)``, or the 68 points ``(68, 2)``.
+        forehead: how far the outline is stretched upwards above the eyes, as a fraction of its height there;
+            the oval of a mesh ends at the hair line, brows of 68 points are raised by as much as they lie
+            above the eyes in any case.
+    """
+    marks = np.asarray(points68(points), np.float64)
+    right, left = marks[36:42].mean(0), marks[42:48].mean(0)
+    up = np.array([left[1] - right[1], right[0] - left[0]])
+    up /= max(float(np.linalg.norm(up)), 1e-9)
+    if len(points) == 68:
+        outline = np.concatenate([marks[:17], marks[26:16:-1]])
+        stretch = 1.0 + forehead
+    else:
+        outline = np.asarray(points, np.float64)[list(FACE_OVAL), :2]
+        stretch = forehead
+    height = (outline - (right + left) / 2.0) @ up
+    return outline + np.maximum(height, 0.0)[:, None] * stretch * up
