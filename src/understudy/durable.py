@@ -54,7 +54,7 @@ def write_text(path: Path, text: str, *, flush: bool = True) -> None:
 
 
 def fill(path: Path, chunks: Iterable[bytes | memoryview]) -> None:
-    """Write a new file piece by piece, neither flushed nor renamed: for use in ``new_file`` and ``new_folder``.
+    """Write a new file in pieces, neither flushed nor renamed: for use in ``new_file`` and ``new_folder``.
 
     Args:
         path: the temporary file, or a file in the temporary folder.
@@ -72,8 +72,8 @@ def fill(path: Path, chunks: Iterable[bytes | memoryview]) -> None:
 def new_file(path: Path, *, flush: bool = True, size: int = 0) -> Generator[Path, None, None]:
     """A temporary path to write to, which takes the place of ``path`` when the block ends well.
 
-    For writers that want a file name (PyAV). If the block raises, the temporary file is removed and ``path`` is
-    as it was.
+    For writers that want a file name (PyAV). If the block raises, the temporary file is removed and ``path``
+    is as it was.
 
     Args:
         path: the file to be; the temporary name keeps its suffix last, for writers that go by it.

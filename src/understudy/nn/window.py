@@ -1,0 +1,59 @@
+"""Gaussian windows and separable filters written as two matrix products.
+
+On a CPU a product with a banded matrix is several times faster than a depthwise convolution at the sizes of
+face crops, forward and backward, and it is exact in the same sense.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+import torch
+from jaxtyping import Float, Float64
+from torch import Tensor
+
+
+def gaussian_window(size: int, sigma: float) -> Float64[np.ndarray, "size"]:
+    """Samples of a Gaussian at unit steps round its centre, with sum one."""
+    place = np.arange(size) - (size - 1) / 2
+    weight = np.exp(-0.5 * (place / sigma) ** 2)
+    return weight / weight.sum()
+
+
+@lru_cache(maxsize=32)
+def band_matrix(length: int, size: int, sigma: float, padded: bool, device: torch.device) -> Tensor:
+    """The matrix that filters a row of ``length`` pixels with a Gaussian window.
+
+    Args:
+        length: pixels in the row.
+        size: taps of the window.
+        sigma: of the Gaussian, pixels.
+        padded: True keeps the length with zeros beyond the ends (odd sizes only); False keeps the places
+            where the whole window fits, ``length - size + 1``.
+        device: where the matrix is needed.
+
+    Returns:
+        ``(outputs, length)``, float32.
+    """
+    assert not padded or size % 2 == 1, "a centred window has an odd size"
+    window = gaussian_window(size, sigma)
+    outputs, first = (length, -(size // 2)) if padded else (length - size + 1, 0)
+    matrix = np.zeros((outputs, length), np.float32)
+    for row in range(outputs):
+        start = row + first
+        inside = slice(max(0, -start), min(size, length - start))
+        matrix[row, start + inside.start : start + inside.stop] = window[inside]
+    return torch.tensor(matrix, device=device)
+
+
+def filter_separable(x: Float[Tensor, "*b h w"], matrix: Float[Tensor, "o s"]) -> Float[Tensor, "*b o o"]:
+    """Square pictures filtered along both axes by a band matrix, in single precision."""
+    with torch.autocast(x.device.type, enabled=False):
+        return matrix @ x.float() @ matrix.T
+
+
+def gaussian_blur(x: Float[Tensor, "b c s s"], sigma: float) -> Float[Tensor, "b c s s"]:
+    """Square pictures blurred, with zeros outside; the window reaches two sigma each way."""
+    size = max(3, int(4 * sigma)) | 1
+    return filter_separable(x, band_matrix(x.shape[-1], size, float(sigma), True, x.device))
