@@ -298,8 +298,8 @@ def modules_and_functions_stay_short(modules: list[Module]) -> Iterator[str]:
                 length = (node.end_lineno or node.lineno) - node.lineno + 1
                 if length > FUNCTION_LINES:
                     yield (
-                        f"{module.at(node.lineno)}: {node.name} has {length} lines, {FUNCTION_LINES} at most; "
-                        "take a step out that has a name of its own"
+                        f"{module.at(node.lineno)}: {node.name} has {length} lines, {FUNCTION_LINES} at "
+                        "most; take a step out that has a name of its own"
                     )
 
 
