@@ -1,9 +1,9 @@
 """Chroma planes to every pixel and back, with the sample positions of MPEG-2.
 
-A chroma sample lies horizontally on the left luma sample of its pair and vertically halfway between the two rows
-(ITU-T H.273, chroma sample location type 0). Up-sampling interpolates linearly; down-sampling is the biorthogonal
-partner of that filter (horizontally the low-pass of the 5/3 wavelet), so that ``downsample(upsample(c))`` is ``c``
-again, edges and odd sizes included.
+A chroma sample lies horizontally on the left luma sample of its pair and vertically halfway between the two
+rows (ITU-T H.273, chroma sample location type 0). Up-sampling interpolates linearly; down-sampling is the
+biorthogonal partner of that filter (horizontally the low-pass of the 5/3 wavelet), so that
+``downsample(upsample(c))`` is ``c`` again, edges and odd sizes included.
 """
 
 from __future__ import annotations

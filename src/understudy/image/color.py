@@ -222,8 +222,8 @@ def _painting_matrix(format: PixelFormat, color: ColorTags) -> np.ndarray:
 def paste_rect(frame: Frame, x0: int, y0: int, rgb: Float32[np.ndarray, "h w 3"]) -> Frame:
     """A new frame with a picture painted on it.
 
-    Samples outside the rectangle are bit-equal, and so are those inside whose pixels (for chroma: all pixels that
-    they depend on) were given back as ``rect_to_rgb`` had them; alpha stays.
+    Samples outside the rectangle are bit-equal, and so are those inside whose pixels (for chroma: all pixels
+    that they depend on) were given back as ``rect_to_rgb`` had them; alpha stays.
 
     Args:
         frame: the plate; not altered.

@@ -13,7 +13,7 @@ from typing import Any, Literal, TypeVar
 
 import cv2
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Float32
 
 from understudy.errors import ShapeError
 from understudy.image.geometry import compose, invert, to_opencv, transform_points
@@ -75,43 +75,48 @@ def warp(
     """
     if picture.ndim not in (2, 3) or 0 in picture.shape:
         raise ShapeError("picture", "(h, w) or (h, w, c), not empty", picture.shape)
-    ratio = math.sqrt(abs(float(np.linalg.det(np.asarray(back[:, :2], np.float64)))))
-    source: np.ndarray = picture
-    if ratio > 1.01:
-        source, back = _shrink(picture, back, shape, ratio, border)
-    out = cv2.warpAffine(
-        source,
-        to_opencv(back),
-        (shape[1], shape[0]),
-        flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP,
-        borderMode=_BORDERS[border],
-    )
-    return out.reshape(*shape, *picture.shape[2:])  # pyright: ignore[reportReturnType]  # OpenCV keeps the type
+    return _warp(picture, back, shape, border, picture.dtype)  # pyright: ignore[reportReturnType]  # its own type
 
 
-def _shrink(
+def warp_plane(
+    plane: np.ndarray, back: Float[np.ndarray, "2 3"], shape: tuple[int, int]
+) -> Float32[np.ndarray, "_ _"]:
+    """``warp`` of one plane of a frame, not rounded to its code values; the plane's last pixels repeat."""
+    return _warp(plane, back, shape, "replicate", np.dtype(np.float32))
+
+
+def _warp(
     picture: np.ndarray,
     back: Float[np.ndarray, "2 3"],
     shape: tuple[int, int],
-    ratio: float,
     border: Literal["replicate", "zero"],
-) -> tuple[np.ndarray, np.ndarray]:
-    """The part of the picture that a warp reads, filtered for it, and the matrix into that part."""
+    kind: np.dtype[Any],
+) -> np.ndarray:
+    ratio = math.sqrt(abs(float(np.linalg.det(np.asarray(back[:, :2], np.float64)))))
     whole = max(1, int(ratio / 2.0))
     rest = ratio / whole
-    sigma = _BLUR * math.sqrt(rest * rest - 1.0)
-    x0, y0, x1, y1 = _area_read(back, shape, picture.shape, margin=whole * (4 + math.ceil(4.0 * sigma)))
-    part = picture[y0:y1, x0:x1]
+    sigma = _BLUR * math.sqrt(rest * rest - 1.0) if rest > 1.01 else 0.0
+    margin = whole * (4 + math.ceil(4.0 * sigma))
+    x0, y0, x1, y1 = _area_read(back, shape, picture.shape, margin)
+    part = picture[y0:y1, x0:x1].astype(kind, copy=False)
     if whole > 1:
         low, right = -part.shape[0] % whole, -part.shape[1] % whole
         if low or right:
             part = cv2.copyMakeBorder(part, 0, low, 0, right, _BORDERS[border])
         small = (part.shape[1] // whole, part.shape[0] // whole)
         part = cv2.resize(part, small, interpolation=cv2.INTER_AREA)
-    taps = 2 * math.ceil(3.0 * sigma) + 1
-    part = cv2.GaussianBlur(part, (taps, taps), sigma, borderType=_BORDERS[border])
+    if sigma:
+        taps = 2 * math.ceil(3.0 * sigma) + 1
+        part = cv2.GaussianBlur(part, (taps, taps), sigma, borderType=_BORDERS[border])
     into = np.array([[1.0 / whole, 0.0, -x0 / whole], [0.0, 1.0 / whole, -y0 / whole]])
-    return part, compose(into, back)
+    out = cv2.warpAffine(
+        part,
+        to_opencv(compose(into, back)),
+        (shape[1], shape[0]),
+        flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP,
+        borderMode=_BORDERS[border],
+    )
+    return out.reshape(*shape, *picture.shape[2:])
 
 
 def _area_read(
