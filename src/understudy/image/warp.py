@@ -75,7 +75,7 @@ def warp(
     """
     if picture.ndim not in (2, 3) or 0 in picture.shape:
         raise ShapeError("picture", "(h, w) or (h, w, c), not empty", picture.shape)
-    return _warp(picture, back, shape, border, picture.dtype)  # pyright: ignore[reportReturnType]  # its own type
+    return _warp(picture, back, shape, border, picture.dtype)  # pyright: ignore[reportReturnType]
 
 
 def warp_plane(

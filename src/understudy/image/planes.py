@@ -1,0 +1,154 @@
+"""Cut a crop straight out of a frame's planes and lay one over them, without making the frame RGB.
+
+Each plane is warped by a matrix of its own, which knows where the plane's samples lie (``image.color``:
+chroma on the left luma sample of its pair, halfway between the rows), and only the crop changes its colour
+model. So every sample is interpolated once on the way in and once on the way out, the plate's own chroma
+never, and what the mask does not reach stays bit-equal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import cv2
+import numpy as np
+from jaxtyping import Float, Float32
+
+from understudy.contracts import Frame, PixelFormat
+from understudy.image.color import LUMA_WEIGHTS, decoding_matrix, encoding_matrix, quantisation
+from understudy.image.geometry import compose, invert, transform_points
+from understudy.image.warp import Rect, uncrop, warp_plane
+
+
+def crop_frame(
+    frame: Frame, matrix: Float[np.ndarray, "2 3"], size: int
+) -> Float32[np.ndarray, "3 {size} {size}"]:
+    """The square part of a frame that a matrix frames, as RGB.
+
+    Args:
+        frame: any kind of frame; alpha is left out.
+        matrix: frame pixels to crop pixels.
+        size: side of the crop, pixels.
+
+    Returns:
+        ``(3, size, size)`` in [0, 1]; beyond the frame its last pixels repeat.
+    """
+    back, shape = invert(matrix), (size, size)
+    if frame.format.kind == "rgb":
+        channels = [warp_plane(frame.planes[0][..., channel], back, shape) for channel in range(3)]
+        out = np.stack(channels) * np.float32(1.0 / ((1 << frame.format.depth) - 1))
+    elif frame.format.kind == "gray":
+        q = quantisation(frame.format.depth, frame.color.full_range)
+        luma = warp_plane(frame.planes[0], back, shape)
+        out = np.stack([(luma - np.float32(q.offset)) * np.float32(1.0 / q.luma_scale)] * 3)
+    else:
+        to_chroma = compose(_chroma_matrix(frame.format), back)
+        codes = [warp_plane(frame.planes[0], back, shape)]
+        codes += [warp_plane(frame.planes[channel], to_chroma, shape) for channel in (1, 2)]
+        decoding = decoding_matrix(frame.color.matrix, frame.color.full_range, frame.format.depth)
+        out = np.ascontiguousarray(np.moveaxis(cv2.transform(cv2.merge(codes), decoding), -1, 0))
+    return np.clip(out, 0.0, 1.0, out=out)
+
+
+def paste_crop(
+    frame: Frame,
+    colors: Float32[np.ndarray, "3 s s"],
+    alpha: Float32[np.ndarray, "s s"],
+    matrix: Float[np.ndarray, "2 3"],
+) -> Frame:
+    """A new frame with a crop laid over it.
+
+    A sample becomes ``(1 - alpha) * sample + color``, with alpha and colours brought into the frame by one
+    and the same interpolation, so a flat colour stays that colour whatever the mask.
+
+    Args:
+        frame: the plate; not altered.
+        colors: RGB times alpha ("premultiplied"), in [0, 1].
+        alpha: share of the crop, [0, 1].
+        matrix: frame pixels to crop pixels, as for ``crop_frame``.
+    """
+    rect = reach(frame, alpha, matrix)
+    if rect is None:
+        return frame
+    planes = [plane.copy() for plane in frame.planes]
+    maximum = (1 << frame.format.depth) - 1
+    if frame.format.kind == "rgb":
+        layers = [color * np.float32(maximum) for color in colors]
+        _lay([planes[0][..., channel] for channel in range(3)], layers, alpha, matrix, rect, maximum)
+        return replace(frame, planes=tuple(planes))
+    codes = cv2.split(cv2.transform(cv2.merge([*colors, alpha]), _encoding(frame)))
+    _lay(planes[:1], codes[:1], alpha, matrix, rect, maximum)
+    if frame.format.kind == "yuv":
+        to_luma = invert(_chroma_matrix(frame.format))
+        _lay(
+            planes[1:3], codes[1:], alpha, compose(matrix, to_luma), _chroma_rect(frame.format, rect), maximum
+        )
+    return replace(frame, planes=tuple(planes))
+
+
+def reach(frame: Frame, alpha: Float32[np.ndarray, "s s"], matrix: Float[np.ndarray, "2 3"]) -> Rect | None:
+    """The rectangle of a frame that ``paste_crop`` may change; None when that is nothing.
+
+    Its edges fall between chroma samples, except on the frame's own right and bottom edge.
+    """
+    rows, columns = (np.flatnonzero(alpha.any(axis=axis)) for axis in (1, 0))
+    if len(rows) == 0:
+        return None
+    low = np.array([columns[0], rows[0]], np.float64) - 3.0  # the interpolation reaches two pixels further
+    high = np.array([columns[-1], rows[-1]], np.float64) + 4.0
+    corners = np.array([low, [high[0], low[1]], high, [low[0], high[1]]])
+    reached = transform_points(invert(matrix), corners)
+    out: list[int] = []
+    for axis, (limit, shift) in enumerate(
+        ((frame.width, frame.format.shift_x), (frame.height, frame.format.shift_y))
+    ):
+        step = 1 << shift
+        margin = 6 * step  # of the filter before shrinking, at its widest
+        first = int(np.floor(reached[:, axis].min() - margin)) // step * step
+        last = -int(-np.ceil(reached[:, axis].max() + margin) // step) * step
+        out += [max(0, first), min(limit, last)]
+    x0, x1, y0, y1 = out
+    return (x0, y0, x1, y1) if x0 < x1 and y0 < y1 else None
+
+
+def _chroma_matrix(format: PixelFormat) -> np.ndarray:
+    """Frame pixels to samples of a chroma plane."""
+    x, y = 1.0 / (1 << format.shift_x), 1.0 / (1 << format.shift_y)
+    return np.array([[x, 0.0, 0.5 - 0.5 * x], [0.0, y, 0.0]])
+
+
+def _chroma_rect(format: PixelFormat, rect: Rect) -> Rect:
+    x0, y0, x1, y1 = rect
+    return (
+        x0 >> format.shift_x,
+        y0 >> format.shift_y,
+        -(-x1 >> format.shift_x),
+        -(-y1 >> format.shift_y),
+    )
+
+
+def _encoding(frame: Frame) -> np.ndarray:
+    """From premultiplied RGB and alpha to premultiplied code values."""
+    gray = frame.format.kind == "gray"
+    name = "bt709" if gray and frame.color.matrix not in LUMA_WEIGHTS else frame.color.matrix
+    return encoding_matrix(name, frame.color.full_range, frame.format.depth)[: 1 if gray else 3]
+
+
+def _lay(
+    planes: Sequence[np.ndarray],
+    layers: Sequence[np.ndarray],
+    alpha: np.ndarray,
+    matrix: np.ndarray,
+    rect: Rect,
+    maximum: int,
+) -> None:
+    """Mix layers in crop space over planes that share their sample positions, in place."""
+    x0, y0, x1, y1 = rect
+    through = 1.0 - uncrop(alpha, matrix, rect)
+    for plane, layer in zip(planes, layers, strict=True):
+        part = plane[y0:y1, x0:x1]
+        mixed = part * through
+        mixed += uncrop(layer, matrix, rect)
+        np.rint(mixed, out=mixed)
+        part[...] = np.clip(mixed, 0, maximum, out=mixed)
