@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -45,11 +47,12 @@ def own_registries(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_python_blocks_run(
     path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, own_registries: None
 ) -> None:
-    """The blocks of one document run in order, in one namespace, in an empty folder."""
+    """The blocks of one document run in order, as one module, in an empty folder."""
     monkeypatch.chdir(tmp_path)
-    scope: dict[str, object] = {"__name__": path.stem}
+    module = ModuleType(f"document_{path.stem.replace('-', '_')}")
+    monkeypatch.setitem(sys.modules, module.__name__, module)  # dataclasses look their module up
     for line, source in blocks(path, "python"):
-        exec(compile("\n" * (line - 1) + source, str(path), "exec", dont_inherit=True), scope)
+        exec(compile("\n" * (line - 1) + source, str(path), "exec", dont_inherit=True), module.__dict__)
 
 
 def test_what_documents_register_is_forgotten() -> None:
