@@ -15,7 +15,9 @@ import cv2
 import numpy as np
 from jaxtyping import Float, Float32
 
+from understudy.contracts import Frame, PixelFormat
 from understudy.errors import ShapeError
+from understudy.image.color import decoding_matrix, quantisation
 from understudy.image.geometry import compose, invert, to_opencv, transform_points
 
 Rect = tuple[int, int, int, int]
@@ -41,6 +43,36 @@ def crop(picture: Picture, matrix: Float[np.ndarray, "2 3"], size: int) -> Pictu
         ``(size, size)`` or ``(size, size, c)`` of the same type; beyond the picture its last pixels repeat.
     """
     return warp(picture, invert(matrix), (size, size), "replicate")
+
+
+def crop_frame(
+    frame: Frame, matrix: Float[np.ndarray, "2 3"], size: int
+) -> Float32[np.ndarray, "3 {size} {size}"]:
+    """The square part of a frame that a matrix frames, as RGB.
+
+    Args:
+        frame: any kind of frame; alpha is left out.
+        matrix: frame pixels to crop pixels.
+        size: side of the crop, pixels.
+
+    Returns:
+        ``(3, size, size)`` in [0, 1]; beyond the frame its last pixels repeat.
+    """
+    back, shape = invert(matrix), (size, size)
+    if frame.format.kind == "rgb":
+        channels = [warp_plane(frame.planes[0][..., channel], back, shape) for channel in range(3)]
+        out = np.stack(channels) * np.float32(1.0 / ((1 << frame.format.depth) - 1))
+    elif frame.format.kind == "gray":
+        q = quantisation(frame.format.depth, frame.color.full_range)
+        luma = warp_plane(frame.planes[0], back, shape)
+        out = np.stack([(luma - np.float32(q.offset)) * np.float32(1.0 / q.luma_scale)] * 3)
+    else:
+        to_chroma = compose(chroma_matrix(frame.format), back)
+        codes = [warp_plane(frame.planes[0], back, shape)]
+        codes += [warp_plane(frame.planes[channel], to_chroma, shape) for channel in (1, 2)]
+        decoding = decoding_matrix(frame.color.matrix, frame.color.full_range, frame.format.depth)
+        out = np.ascontiguousarray(np.moveaxis(cv2.transform(cv2.merge(codes), decoding), -1, 0))
+    return np.clip(out, 0.0, 1.0, out=out)
 
 
 def uncrop(square: Picture, matrix: Float[np.ndarray, "2 3"], rect: Rect) -> Picture:
@@ -83,6 +115,14 @@ def warp_plane(
 ) -> Float32[np.ndarray, "_ _"]:
     """``warp`` of one plane of a frame, not rounded to its code values; the plane's last pixels repeat."""
     return _warp(plane, back, shape, "replicate", np.dtype(np.float32))
+
+
+def chroma_matrix(format: PixelFormat) -> np.ndarray:
+    """Frame pixels to samples of a chroma plane: on the left luma sample of a pair, halfway between the
+    rows.
+    """
+    x, y = 1.0 / (1 << format.shift_x), 1.0 / (1 << format.shift_y)
+    return np.array([[x, 0.0, 0.5 - 0.5 * x], [0.0, y, 0.0]])
 
 
 def _warp(

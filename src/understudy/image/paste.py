@@ -1,9 +1,8 @@
-"""Cut a crop straight out of a frame's planes and lay one over them, without making the frame RGB.
+"""Lay a crop over a frame, in the frame's own planes.
 
-Each plane is warped by a matrix of its own, which knows where the plane's samples lie (``image.color``:
-chroma on the left luma sample of its pair, halfway between the rows), and only the crop changes its colour
-model. So every sample is interpolated once on the way in and once on the way out, the plate's own chroma
-never, and what the mask does not reach stays bit-equal.
+The crop becomes the frame's colour model, each plane is mixed by a matrix of its own that knows where its
+samples lie, and the plate's own samples are never interpolated: what the mask does not reach stays
+bit-equal.
 """
 
 from __future__ import annotations
@@ -16,39 +15,9 @@ import numpy as np
 from jaxtyping import Float, Float32
 
 from understudy.contracts import Frame, PixelFormat
-from understudy.image.color import LUMA_WEIGHTS, decoding_matrix, encoding_matrix, quantisation
+from understudy.image.color import LUMA_WEIGHTS, encoding_matrix
 from understudy.image.geometry import compose, invert, transform_points
-from understudy.image.warp import Rect, uncrop, warp_plane
-
-
-def crop_frame(
-    frame: Frame, matrix: Float[np.ndarray, "2 3"], size: int
-) -> Float32[np.ndarray, "3 {size} {size}"]:
-    """The square part of a frame that a matrix frames, as RGB.
-
-    Args:
-        frame: any kind of frame; alpha is left out.
-        matrix: frame pixels to crop pixels.
-        size: side of the crop, pixels.
-
-    Returns:
-        ``(3, size, size)`` in [0, 1]; beyond the frame its last pixels repeat.
-    """
-    back, shape = invert(matrix), (size, size)
-    if frame.format.kind == "rgb":
-        channels = [warp_plane(frame.planes[0][..., channel], back, shape) for channel in range(3)]
-        out = np.stack(channels) * np.float32(1.0 / ((1 << frame.format.depth) - 1))
-    elif frame.format.kind == "gray":
-        q = quantisation(frame.format.depth, frame.color.full_range)
-        luma = warp_plane(frame.planes[0], back, shape)
-        out = np.stack([(luma - np.float32(q.offset)) * np.float32(1.0 / q.luma_scale)] * 3)
-    else:
-        to_chroma = compose(_chroma_matrix(frame.format), back)
-        codes = [warp_plane(frame.planes[0], back, shape)]
-        codes += [warp_plane(frame.planes[channel], to_chroma, shape) for channel in (1, 2)]
-        decoding = decoding_matrix(frame.color.matrix, frame.color.full_range, frame.format.depth)
-        out = np.ascontiguousarray(np.moveaxis(cv2.transform(cv2.merge(codes), decoding), -1, 0))
-    return np.clip(out, 0.0, 1.0, out=out)
+from understudy.image.warp import Rect, chroma_matrix, uncrop
 
 
 def paste_crop(
@@ -80,7 +49,7 @@ def paste_crop(
     codes = cv2.split(cv2.transform(cv2.merge([*colors, alpha]), _encoding(frame)))
     _lay(planes[:1], codes[:1], alpha, matrix, rect, maximum)
     if frame.format.kind == "yuv":
-        to_luma = invert(_chroma_matrix(frame.format))
+        to_luma = invert(chroma_matrix(frame.format))
         _lay(
             planes[1:3], codes[1:], alpha, compose(matrix, to_luma), _chroma_rect(frame.format, rect), maximum
         )
@@ -110,12 +79,6 @@ def reach(frame: Frame, alpha: Float32[np.ndarray, "s s"], matrix: Float[np.ndar
         out += [max(0, first), min(limit, last)]
     x0, x1, y0, y1 = out
     return (x0, y0, x1, y1) if x0 < x1 and y0 < y1 else None
-
-
-def _chroma_matrix(format: PixelFormat) -> np.ndarray:
-    """Frame pixels to samples of a chroma plane."""
-    x, y = 1.0 / (1 << format.shift_x), 1.0 / (1 << format.shift_y)
-    return np.array([[x, 0.0, 0.5 - 0.5 * x], [0.0, y, 0.0]])
 
 
 def _chroma_rect(format: PixelFormat, rect: Rect) -> Rect:
