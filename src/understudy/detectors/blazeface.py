@@ -1,0 +1,255 @@
+"""BlazeFace: two small single-shot networks that find faces and six points of each.
+
+Bazarevsky et al. 2019, "BlazeFace: Sub-millisecond Neural Face Detection on Mobile GPUs", with the published
+anchors and thresholds of MediaPipe's models. The *near* network sees 128 pixels and finds faces that fill a
+fifth of a picture or more, the *far* one sees 192 and finds them down to a twelfth. What would be smaller
+than that is looked for in overlapping tiles, and a picture in which nothing sure was found is looked at
+turned by 90, 180 and 270 degrees.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar
+
+import cv2
+import numpy as np
+from jaxtyping import Float32, Float64, UInt8
+
+from understudy.contracts import Context, Detection
+from understudy.detectors import DETECTORS, DetectorSettings
+from understudy.errors import ConfigError
+from understudy.nn.litert import LiteNetwork
+
+NEAR_FACE = 0.2
+"""Smallest face that the near network finds well, as a fraction of the picture's long side."""
+FAR_FACE = 0.08
+"""The same for the far network."""
+SURE = 0.85
+"""Score of upright faces, which those that stand on their heads do not reach."""
+FEWEST_PIXELS = 48
+"""Side of a face below which its landmarks mean little; smaller ones are not looked for in tiles."""
+TILE_OVERLAP = 0.3
+"""Part of a tile that it shares with its neighbour; larger than ``FAR_FACE``, so that no face is only cut."""
+SAME_FACE = 0.3
+"""Overlap, intersection over union, from which two boxes are one face."""
+INSIDE = 0.6
+"""Part of the smaller box inside the larger from which two boxes of different looks are one face."""
+
+_NEAR_STRIDES = (8, 8, 16, 16, 16, 16, 16, 16)  # one anchor each: two a layer, the last three layers alike
+_FAR_STRIDES = (4,)
+
+
+@DETECTORS.register("blazeface")
+@dataclass(frozen=True, kw_only=True)
+class BlazeFace(DetectorSettings):
+    """MediaPipe's BlazeFace, near and far, tiled and turned where needed."""
+
+    weights: ClassVar[tuple[str, ...]] = ("face_detection_short_range", "face_detection_full_range_sparse")
+
+    threshold: float = 0.5
+    """Score from which a box of the near network counts as a face, 0 to 1."""
+    far_threshold: float = 0.6
+    """The same for the far network, which errs more often."""
+    smallest: float = 0.045
+    """Smallest face that is looked for, as a fraction of the picture's long side; less means more tiles."""
+    near: bool = True
+    """Use the network for near faces."""
+    far: bool = True
+    """Use the network for small faces, and tiles."""
+    rotated: bool = True
+    """Look at the picture turned when nothing was found upright, or nothing sure."""
+
+    def build(self, context: Context) -> BlazeFaceDetector:
+        """Load the networks; they run on the processor."""
+        if not (self.near or self.far):
+            raise ConfigError("blazeface: near and far are both off, so nothing can be found; turn one on")
+        near, far = (context.weights.path(name) for name in self.weights)
+        return BlazeFaceDetector(
+            self,
+            near=_Look(near.read_bytes(), 128, _NEAR_STRIDES) if self.near else None,
+            far=_Look(far.read_bytes(), 192, _FAR_STRIDES) if self.far else None,
+        )
+
+
+class BlazeFaceDetector:
+    """Finds faces; see ``contracts.Detector``. Any thread may call it."""
+
+    def __init__(self, settings: BlazeFace, near: _Look | None, far: _Look | None) -> None:
+        self.settings = settings
+        self.near = near
+        self.far = far
+
+    def __call__(self, image: UInt8[np.ndarray, "h w 3"]) -> list[Detection]:
+        """Faces of an RGB picture, in its pixels, best first."""
+        rows = self._upright(image, tiles=True)
+        if self.settings.rotated and not np.any(rows[:, 0] >= SURE):
+            turned = [
+                _turned_back(self._upright(np.rot90(image, turns), tiles=False), turns, image.shape)
+                for turns in (1, 2, 3)
+            ]
+            rows = _one_each([rows, *turned])
+        return [
+            Detection(box=row[1:5].copy(), score=float(row[0]), keypoints=row[5:].reshape(6, 2).copy())
+            for row in rows
+        ]
+
+    def _upright(self, image: UInt8[np.ndarray, "h w 3"], *, tiles: bool) -> Float64[np.ndarray, "n 17"]:
+        """Score, box and keypoints of upright faces."""
+        looks: list[Float64[np.ndarray, "n 17"]] = []
+        long_side = max(image.shape[:2])
+        smallest = max(self.settings.smallest, FEWEST_PIXELS / long_side)
+        if self.near is not None:
+            looks.append(self.near(image, self.settings.threshold))
+        if self.far is not None:
+            nothing = not looks or not len(looks[0])
+            if nothing or smallest < NEAR_FACE:
+                looks.append(self.far(image, self.settings.far_threshold))
+            if tiles and smallest < FAR_FACE:
+                looks.extend(self._tiles(image, self.far, math.ceil(long_side * smallest / FAR_FACE)))
+        return _one_each(looks)
+
+    def _tiles(
+        self, image: UInt8[np.ndarray, "h w 3"], far: _Look, side: int
+    ) -> Iterator[Float64[np.ndarray, "n 17"]]:
+        """Faces of overlapping squares, without those that a square's edge cuts."""
+        height, width = image.shape[:2]
+        margin = 0.02 * side
+        for top in _starts(height, side):
+            for left in _starts(width, side):
+                tile = image[top : top + side, left : left + side]
+                rows = far(tile, self.settings.far_threshold)
+                x0, y0, x1, y1 = rows[:, 1:5].T
+                whole = (x0 > margin) | (left == 0)
+                whole &= (y0 > margin) | (top == 0)
+                whole &= (x1 < tile.shape[1] - margin) | (left + side >= width)
+                whole &= (y1 < tile.shape[0] - margin) | (top + side >= height)
+                rows = rows[whole]
+                rows[:, 1::2] += left
+                rows[:, 2::2] += top
+                yield rows
+
+
+class _Look:
+    """One network with its anchors: a picture in, scored boxes out."""
+
+    def __init__(self, model: bytes, side: int, strides: tuple[int, ...]) -> None:
+        self.anchors = anchor_centers(side, strides)
+        self.network = LiteNetwork(model, (len(self.anchors) * 16, len(self.anchors)))
+        self.side = side
+
+    def __call__(self, image: UInt8[np.ndarray, "h w 3"], threshold: float) -> Float64[np.ndarray, "n 17"]:
+        """Score, box and six keypoints (x, y) of each face, in pixels of the picture, best first."""
+        picture, scale, shift = _letterboxed(image, self.side)
+        values, scores = self.network(picture)
+        logits = scores[:, 0].astype(np.float64)
+        chosen = logits > math.log(threshold / (1 - threshold)) if 0 < threshold < 1 else logits > -np.inf
+        values, anchors = values[chosen].astype(np.float64), self.anchors[chosen]
+        # center, size and keypoints, all but the size relative to the anchor
+        pairs = values.reshape(-1, 8, 2)
+        points = np.concatenate([pairs[:, :1], pairs[:, 2:]], 1) + anchors[:, None] * self.side
+        half = pairs[:, 1] / 2
+        corners = np.stack([points[:, 0] - half, points[:, 0] + half], 1)
+        found = (np.concatenate([corners, points[:, 1:]], 1) - shift) / scale
+        score = 1 / (1 + np.exp(-np.clip(logits[chosen], -100, 100)))
+        return _blended(np.concatenate([score[:, None], found.reshape(-1, 16)], 1))
+
+
+def anchor_centers(side: int, strides: tuple[int, ...]) -> Float64[np.ndarray, "n 2"]:
+    """Centres of a single-shot detector's anchors, in units of the picture's side.
+
+    Liu et al. 2016, "SSD: Single Shot MultiBox Detector", section 2.2; anchors of one stride lie together,
+    cell by cell, and all have the size of the picture.
+
+    Args:
+        side: of the network's picture, pixels.
+        strides: one entry for each anchor of a cell, equal ones side by side.
+    """
+    out: list[Float64[np.ndarray, "n 2"]] = []
+    for stride in dict.fromkeys(strides):
+        cells = (np.arange(side // stride) + 0.5) * stride / side
+        grid = np.stack(np.meshgrid(cells, cells), -1).reshape(-1, 2)
+        out.append(np.repeat(grid, strides.count(stride), 0))
+    return np.concatenate(out)
+
+
+def _letterboxed(
+    image: UInt8[np.ndarray, "h w 3"], side: int
+) -> tuple[Float32[np.ndarray, "s s 3"], Float64[np.ndarray, "2"], Float64[np.ndarray, "2"]]:
+    """The picture in the middle of a black square, in [-1, 1]; its scale (x, y) and place there."""
+    height, width = image.shape[:2]
+    ratio = side / max(height, width)
+    size = max(1, round(width * ratio)), max(1, round(height * ratio))
+    small = cv2.resize(image, size, interpolation=cv2.INTER_AREA if ratio < 1 else cv2.INTER_LINEAR)
+    left, top = (side - size[0]) // 2, (side - size[1]) // 2
+    out = np.full((side, side, 3), -1, np.float32)
+    out[top : top + size[1], left : left + size[0]] = small * np.float32(2 / 255) - np.float32(1)
+    scale = np.array([size[0] / width, size[1] / height])
+    return out, scale, np.array([left, top], np.float64)
+
+
+def _blended(rows: Float64[np.ndarray, "n 17"]) -> Float64[np.ndarray, "m 17"]:
+    """One row for each group of overlapping boxes: their mean weighted by score, with the best score.
+
+    BlazeFace paper, section 3.4: steadier than to keep the best box alone.
+    """
+    rows = rows[np.argsort(-rows[:, 0], kind="stable")]
+    out: list[Float64[np.ndarray, "17"]] = []
+    while len(rows):
+        overlap, _ = _overlaps(rows[0], rows)
+        group = overlap > SAME_FACE
+        group[0] = True
+        score = rows[group, :1]
+        mean = (rows[group] * score).sum(0) / score.sum()
+        mean[0] = rows[0, 0]
+        out.append(mean)
+        rows = rows[~group]
+    return np.array(out).reshape(-1, 17)
+
+
+def _one_each(looks: list[Float64[np.ndarray, "n 17"]]) -> Float64[np.ndarray, "m 17"]:
+    """Faces of several looks at one picture, each once, best first."""
+    rows = np.concatenate(looks) if looks else np.empty((0, 17))
+    kept: list[Float64[np.ndarray, "17"]] = []
+    for row in rows[np.argsort(-rows[:, 0], kind="stable")]:
+        others = np.array(kept).reshape(-1, 17)
+        overlap, inside = _overlaps(row, others)
+        if not np.any((overlap > SAME_FACE) | (inside > INSIDE)):
+            kept.append(row)
+    return np.array(kept).reshape(-1, 17)
+
+
+def _overlaps(
+    row: Float64[np.ndarray, "17"], rows: Float64[np.ndarray, "n 17"]
+) -> tuple[Float64[np.ndarray, "n"], Float64[np.ndarray, "n"]]:
+    """Of a box with others: intersection over union, and intersection over the smaller area."""
+    corner = np.minimum(row[3:5], rows[:, 3:5]) - np.maximum(row[1:3], rows[:, 1:3])
+    common = np.clip(corner, 0, None).prod(1)
+    area = (row[3:5] - row[1:3]).prod()
+    areas = (rows[:, 3:5] - rows[:, 1:3]).prod(1)
+    union, smaller = area + areas - common, np.minimum(area, areas)
+    return common / np.maximum(union, 1e-9), common / np.maximum(smaller, 1e-9)
+
+
+def _starts(length: int, side: int) -> list[int]:
+    """First pixels of tiles that cover a length evenly."""
+    if length <= side:
+        return [0]
+    count = math.ceil((length - side) / (side * (1 - TILE_OVERLAP))) + 1
+    return [round(start) for start in np.linspace(0, length - side, count)]
+
+
+def _turned_back(
+    rows: Float64[np.ndarray, "n 17"], turns: int, shape: tuple[int, ...]
+) -> Float64[np.ndarray, "n 17"]:
+    """Rows found in ``np.rot90(image, turns)``, in pixels of the image."""
+    height, width = shape[:2]
+    points = rows[:, 1:].reshape(-1, 8, 2)
+    x, y = points[..., 0], points[..., 1]
+    back = {1: (width - y, x), 2: (width - x, height - y), 3: (y, height - x)}[turns]
+    points = np.stack(back, -1)
+    corners = points[:, :2]
+    points = np.concatenate([corners.min(1, keepdims=True), corners.max(1, keepdims=True), points[:, 2:]], 1)
+    return np.concatenate([rows[:, :1], points.reshape(-1, 16)], 1)
