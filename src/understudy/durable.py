@@ -82,9 +82,9 @@ def new_file(path: Path, *, flush: bool = True, size: int = 0) -> Generator[Path
     """
     part = part_name(path)
     try:
-        with _explained(path, size, within=part):
+        with explained(path, size, within=part):
             yield part
-        with _explained(path, size):
+        with explained(path, size):
             if flush:
                 _flush(part)
             _operate("rename", path, lambda: part.replace(path))
@@ -117,7 +117,7 @@ def append_lines(path: Path, lines: list[str], *, flush: bool = False) -> None:
     """Add several lines to a table, in one write; see ``append_line``."""
     assert not any("\n" in line for line in lines), "a record must be one line"
     data = "".join(f"{line}\n" for line in lines).encode()
-    with _explained(path, len(data)), path.open("a+b") as file:
+    with explained(path, len(data)), path.open("a+b") as file:
         if file.tell() > 0:
             file.seek(-1, os.SEEK_END)
             if file.read(1) != b"\n":
@@ -140,10 +140,10 @@ def new_folder(path: Path, *, size: int = 0) -> Generator[Path, None, None]:
     """
     part = part_name(path)
     try:
-        with _explained(path, size):
+        with explained(path, size):
             shutil.rmtree(part, ignore_errors=True)  # a predecessor with our process number left it
             part.mkdir()
-        with _explained(path, size, within=part):
+        with explained(path, size, within=part):
             yield part
         replace_folder(part, path)
     except BaseException:
@@ -160,7 +160,7 @@ def replace_folder(part: Path, path: Path) -> None:
     Raises:
         OutputError: no space, no permission.
     """
-    with _explained(path, 0):
+    with explained(path, 0):
         for file in sorted(part.rglob("*")):
             _flush(file)
         _flush(part)
@@ -173,7 +173,7 @@ def replace_folder(part: Path, path: Path) -> None:
 def remove_folder(path: Path) -> None:
     """Remove a folder so that a half-removed one never bears its name."""
     aside = path.with_name(f".{path.name}.{os.getpid()}.gone.part")
-    with _explained(path, 0):
+    with explained(path, 0):
         shutil.rmtree(aside, ignore_errors=True)
         _operate("rename", path, lambda: path.replace(aside))
         shutil.rmtree(aside)
@@ -278,7 +278,7 @@ def _operate(
 
 
 @contextlib.contextmanager
-def _explained(path: Path, size: int, within: Path | None = None) -> Generator[None, None, None]:
+def explained(path: Path, size: int = 0, within: Path | None = None) -> Generator[None, None, None]:
     """Turn what the system says about a failed write into what a person can do about it.
 
     Args:

@@ -1,0 +1,193 @@
+"""Faces in memory, and the batches that a step sees.
+
+Which faces a step sees, and how they are augmented, is a pure function of the seed and the number of the
+step: there is no sampler state to save, and a run that goes on sees what it would have seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int, UInt8
+from torch import Tensor
+
+from understudy.contracts import Batch
+from understudy.errors import FaceSetError, ShapeError
+from understudy.training.augment import MARGIN, Augmentation, augment, draw, plain, store_side
+
+SOURCE, TARGET = 0, 1
+
+
+class FaceStore:
+    """The faces of one person, framed for one model, with their masks as fourth channel.
+
+    Args:
+        faces: RGB and mask; an array in memory or one mapped from a file.
+        margin: how many times the model's square the pictures are wide.
+    """
+
+    def __init__(self, faces: UInt8[np.ndarray, "n 4 s s"], *, margin: float = MARGIN) -> None:
+        if faces.ndim != 4 or faces.shape[1] != 4 or faces.shape[2] != faces.shape[3]:
+            raise ShapeError("faces", "(n, 4, S, S)", faces.shape)
+        if not len(faces):
+            raise FaceSetError("there is no face to learn from; extract some, or undo some rejections")
+        self.faces = faces
+        self.margin = margin
+
+    @classmethod
+    def collect(
+        cls,
+        faces: Iterable[tuple[UInt8[np.ndarray, "s s 3"], UInt8[np.ndarray, "s s"]]],
+        count: int,
+        resolution: int,
+        *,
+        file: Path | None = None,
+    ) -> FaceStore:
+        """Gather faces one by one, so that they are in memory once.
+
+        Args:
+            faces: picture and mask each, of side ``store_side(resolution)``, showing ``MARGIN`` times the
+                model's square: ``warp.crop(stored, matrix, side)`` with the matrix of
+                ``alignment.crop_matrix(side, coverage * MARGIN)`` behind the inverse of the stored crop's.
+            count: how many there are.
+            resolution: of the model, the larger of input and output.
+            file: map them from this scratch file instead of holding them in memory.
+
+        Raises:
+            FaceSetError: there is none.
+            ShapeError: a picture or mask of another size.
+        """
+        side = store_side(resolution)
+        shape = (count, 4, side, side)
+        held = np.empty(shape, np.uint8) if file is None else np.memmap(file, np.uint8, "w+", shape=shape)
+        filled = 0
+        for picture, mask in faces:
+            if picture.shape != (side, side, 3) or mask.shape != (side, side):
+                raise ShapeError("face", f"({side}, {side}, 3) and its mask", picture.shape)
+            held[filled, :3] = picture.transpose(2, 0, 1)
+            held[filled, 3] = mask
+            filled += 1
+        return cls(held[:filled])
+
+    def __len__(self) -> int:
+        return len(self.faces)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all faces."""
+        return self.faces.nbytes
+
+    def rows(self, indices: Int[np.ndarray, "b"], device: torch.device) -> UInt8[Tensor, "b 4 s s"]:
+        """Faces by number, on the device; the copy does not hold up the processor."""
+        rows = torch.as_tensor(np.ascontiguousarray(self.faces[indices]))
+        if device.type == "cuda":
+            return rows.pin_memory().to(device, non_blocking=True)
+        return rows.to(device)
+
+
+def faces_of_step(seed: int, person: int, step: int, count: int, batch: int) -> Int[np.ndarray, "b"]:
+    """Which faces a step sees: every face once in random order, then all again in another order.
+
+    Args:
+        seed: of the run.
+        person: ``SOURCE`` or ``TARGET``.
+        step: number of the step, from 0.
+        count: faces that the person has.
+        batch: faces a step.
+    """
+    places = np.arange(step * batch, (step + 1) * batch)
+    epochs = places // count
+    orders = {
+        int(epoch): np.random.default_rng([seed, person, 1, int(epoch)]).permutation(count)
+        for epoch in np.unique(epochs)
+    }
+    return np.array([orders[int(epoch)][place % count] for epoch, place in zip(epochs, places, strict=True)])
+
+
+class SwapFeed:
+    """Batches of both persons for a swap model.
+
+    Args:
+        source: the person whose face is put in.
+        target: the footage that receives it.
+        batch: faces of each person a step.
+        resolution: side of the model's input.
+        output_resolution: side of its output.
+        augmentation: how the faces are changed.
+        device: where the batches are wanted.
+        seed: of the run.
+    """
+
+    def __init__(
+        self,
+        source: FaceStore,
+        target: FaceStore,
+        *,
+        batch: int,
+        resolution: int,
+        output_resolution: int,
+        augmentation: Augmentation,
+        device: torch.device,
+        seed: int,
+    ) -> None:
+        self.stores = (source, target)
+        self.batch_size = batch
+        self.resolution = resolution
+        self.output_resolution = output_resolution
+        self.augmentation = augmentation
+        self.device = device
+        self.seed = seed
+
+    def batch(self, step: int) -> Batch:
+        """The batch of a step, from 0."""
+        flips = (self.augmentation.flip_source, self.augmentation.flip_target)
+        made: list[tuple[Tensor, Tensor, Tensor]] = []
+        for person, (store, flip) in enumerate(zip(self.stores, flips, strict=True)):
+            indices = faces_of_step(self.seed, person, step, len(store), self.batch_size)
+            random = np.random.default_rng([self.seed, person, 2, step])
+            draws = draw(random, self.batch_size, self.augmentation, flip=flip)
+            made.append(
+                augment(
+                    store.rows(indices, self.device),
+                    draws,
+                    margin=store.margin,
+                    size=self.resolution,
+                    truth_size=self.output_resolution,
+                )
+            )
+        return _batch(made[SOURCE], made[TARGET])
+
+    def plain(self, count: int) -> Batch:
+        """``count`` faces of each person, evenly spread over the set, as they are."""
+        made: list[tuple[Tensor, Tensor, Tensor]] = []
+        for store in self.stores:
+            spread = np.linspace(0, len(store) - 1, min(count, len(store))).round().astype(np.int64)
+            faces = store.rows(np.resize(spread, count), self.device)
+            inputs, _ = plain(faces, margin=store.margin, size=self.resolution)
+            truth, mask = plain(faces, margin=store.margin, size=self.output_resolution)
+            made.append((inputs, truth, mask))
+        return _batch(made[SOURCE], made[TARGET])
+
+
+def _batch(source: tuple[Tensor, Tensor, Tensor], target: tuple[Tensor, Tensor, Tensor]) -> Batch:
+    return Batch(
+        source_input=source[0],
+        source=source[1],
+        source_mask=source[2],
+        target_input=target[0],
+        target=target[1],
+        target_mask=target[2],
+    )
+
+
+def random_store(count: int, resolution: int, seed: int) -> FaceStore:
+    """Smooth random pictures in place of faces: for tests and measurements."""
+    side = store_side(resolution)
+    random = np.random.default_rng(seed)
+    coarse: Float[Tensor, "n 4 8 8"] = torch.as_tensor(random.random((count, 4, 8, 8), np.float32))
+    smooth = torch.nn.functional.interpolate(coarse, size=(side, side), mode="bicubic").clamp(0, 1)
+    smooth[:, 3] = (smooth[:, 3] > 0.4).float()
+    return FaceStore((smooth * 255).to(torch.uint8).numpy())

@@ -1,0 +1,393 @@
+"""The one loop that trains everything.
+
+A run is a pure function of its seed on a processor with a fixed number of threads: torch's generator is
+seeded anew for every step, batches follow from the step, and a checkpoint holds the rest. So a run that was
+stopped and goes on has the same losses, to the last bit, as one that was never stopped.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from understudy.errors import ConfigError, UnderstudyError
+from understudy.events import Event, Progress, Saved, StageDone, StageStarted, Warned
+from understudy.training import checkpoint, process
+from understudy.training.average import AverageSettings, WeightAverage
+from understudy.training.checkpoint import Checkpoint
+from understudy.training.optim import OptimizerSettings, Stepper
+from understudy.training.preview import write_png
+from understudy.training.process import Precision
+from understudy.training.rundir import RunFolder
+from understudy.training.task import B, Task
+from understudy.training.watch import LossWatch
+
+_ROLLBACKS = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoopSettings:
+    """How long a run trains and what it leaves on the way."""
+
+    steps: int | None = None
+    """Steps after which the run is done; None: until the time is up."""
+    time: float | None = None
+    """Seconds of training after which the run is done, those of earlier calls included; None: until the steps
+    are done. Neither: until it is stopped."""
+    seed: int = 0
+    """Everything random follows from it."""
+    precision: Precision = "auto"
+    """bf16: convolutions in bfloat16, weights and losses in single precision; auto: where supported."""
+    threads: int = 0
+    """Threads of computation; 0: as many as cores, or as the run had when it was started."""
+    save_every: float = 120.0
+    """Seconds between checkpoints."""
+    preview_every: float = 60.0
+    """Seconds between previews; 0 for none."""
+    report_every: float = 0.5
+    """Seconds between reports of progress."""
+    keep: int = 2
+    """Newest checkpoints that are kept, besides the best."""
+    collapse: float = 5.0
+    """The run goes back to its last checkpoint, at half the rate, when the smoothed loss is so many times its
+    lowest, or no number."""
+
+    def __post_init__(self) -> None:
+        if self.steps is not None and self.steps < 1:
+            raise ConfigError(f"steps: there is nothing to train in {self.steps} steps; give 1 or more")
+        if self.time is not None and self.time <= 0:
+            raise ConfigError(f"time: there is nothing to train in {self.time} seconds; give more")
+        if self.keep < 1:
+            raise ConfigError(f"keep: at least 1 checkpoint must stay, got {self.keep}")
+
+
+class Trainer(Generic[B]):
+    """Trains a task in a run folder, from where the folder stands.
+
+    Args:
+        task: what to train; its module is on its device.
+        run: where everything goes.
+        settings: how long, how often.
+        optimizer: how weights follow gradients.
+        average: the running average that is given away.
+        stop: asked before every step; True saves and ends the run (a handler of Ctrl-C sets it).
+        clock: seconds, for tests.
+    """
+
+    def __init__(
+        self,
+        task: Task[B],
+        run: RunFolder,
+        settings: LoopSettings,
+        optimizer: OptimizerSettings,
+        average: AverageSettings,
+        *,
+        stop: Callable[[], bool] = lambda: False,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.task, self.run, self.settings = task, run, settings
+        self.stop, self.clock = stop, clock
+        self.device = next(task.module.parameters()).device
+        self.module = task.module
+        self.module.to(memory_format=torch.channels_last)  # pyright: ignore  # its stub lacks this form
+        self.stepper = Stepper(optimizer, self.module)
+        self.average = WeightAverage(average, self.module) if average.decay > 0 else None
+        self.watch = LossWatch(settings.collapse)
+        self.precision: str = process.resolve_precision(settings.precision, self.device.type)
+        self.threads = settings.threads or process.cores()
+        self.step = 0
+        self.elapsed = 0.0
+        self.rate_factor = 1.0
+        self.rollbacks = 0
+        self.saved_step = -1
+        self.losses: dict[str, float] = {}
+        self.speed = 0.0
+
+    # -------------------------------------------------------------------------------------------- the run
+
+    def train(self) -> Generator[Event, None, None]:
+        """Go on until the end of the run; every event is also in ``events.jsonl``.
+
+        Raises:
+            CheckpointError: the run has checkpoints and none is good, or they are of another model.
+            OutputError: the disk is full; the last checkpoint stays good.
+            UnderstudyError: the run fell apart and going back did not help.
+        """
+        for event in self._events():
+            if not isinstance(event, Progress):
+                self.run.record(event)
+            yield event
+
+    def _events(self) -> Generator[Event, None, None]:
+        yield from self._restore()
+        torch.set_num_threads(self.threads)
+        if self._done() and (self.run.swapper / "swapper.toml").exists():
+            yield StageDone(stage="train", summary=self._summary("done"), skipped=True)
+            return
+        yield StageStarted(stage="train", detail=self._detail(), total=self.settings.steps, unit="steps")
+        self.module.train()
+        try:
+            stopped = yield from self._steps()
+        except GeneratorExit:
+            self._save()  # who listened has left; between two steps everything is consistent
+            raise
+        if self.saved_step != self.step:
+            yield self._save()
+        preview = self._preview()
+        if preview:
+            yield preview
+        state = "stopped" if stopped else "done"
+        self._status(state)
+        yield StageDone(stage="train", summary=self._summary(state))
+
+    def _steps(self) -> Generator[Event, None, bool]:
+        """Steps until the end; True when it was stopped before."""
+        begun, started = self.elapsed, self.clock()
+        saved = shown = reported = logged = started
+        first_step = self.step
+        while not self._done():
+            commands: set[str] = set()
+            if self.clock() - reported >= self.settings.report_every:
+                commands = self.run.take_commands()
+            if self.stop() or "stop" in commands:
+                return True
+            total = self._step()
+            now = self.clock()
+            self.elapsed = begun + now - started
+            last = self._done()
+            report = last or self.step == 1 or now - reported >= self.settings.report_every
+            if (report or self._reads()) and not self._read(total):
+                yield self._go_back()
+                begun, started, first_step = self.elapsed, self.clock(), self.step
+                continue
+            if report:
+                self.speed = (self.step - first_step) / max(1e-9, now - started)
+                progress, reported = self._progress(), now
+                yield progress
+                if last or now - logged >= max(1.0, self.elapsed / 500) or self.step == 1:
+                    self.run.record(progress)
+                    self._status("training")
+                    logged = now
+            if "save" in commands or now - saved >= self.settings.save_every:
+                yield self._save()
+                saved = self.clock()
+            due = self.settings.preview_every and now - shown >= self.settings.preview_every
+            if "preview" in commands or due:
+                preview = self._preview()
+                if preview:
+                    yield preview
+                shown = self.clock()
+        return False
+
+    def _step(self) -> dict[str, Tensor]:
+        """One step; its losses, still on the device."""
+        seed = np.random.SeedSequence([self.settings.seed, self.step]).generate_state(1, np.uint64)[0]
+        torch.manual_seed(int(seed) >> 1)  # pyright: ignore[reportUnknownMemberType]  # untyped stub
+        batch = self.task.batch(self.step)
+        with self._autocast():
+            terms = self.task.losses(batch)
+        torch.autograd.backward(torch.stack(list(terms.values())).sum())
+        settings = self.stepper.settings
+        self.stepper.step(settings.rate_at(self.step, self._fraction()) * self.rate_factor)
+        if self.average:
+            self.average.update(self.step)
+        self.step += 1
+        return {name: term.detach() for name, term in terms.items()}
+
+    def _autocast(self) -> contextlib.AbstractContextManager[Any]:
+        if self.precision == "bf16":
+            return torch.autocast(self.device.type, dtype=torch.bfloat16)
+        return contextlib.nullcontext()
+
+    # -------------------------------------------------------------------------------------------- bookkeeping
+
+    def _reads(self) -> bool:
+        """Losses are read every step on a processor; on a GPU that would make it wait."""
+        return self.device.type == "cpu" or self.step % 20 == 0
+
+    def _read(self, terms: dict[str, Tensor]) -> bool:
+        values = torch.stack(list(terms.values())).cpu()  # one transfer
+        self.losses = {name: float(value) for name, value in zip(terms, values, strict=True)}
+        return self.watch.update(sum(self.losses.values()))
+
+    def _fraction(self) -> float:
+        """How much of the run is done, in [0, 1]; by steps alone it does not depend on the clock."""
+        done = 0.0
+        if self.settings.steps is not None:
+            done = self.step / self.settings.steps
+        if self.settings.time is not None:
+            done = max(done, self.elapsed / self.settings.time)
+        return min(1.0, done)
+
+    def _done(self) -> bool:
+        return self._fraction() >= 1.0
+
+    def _seconds_left(self) -> float | None:
+        left: list[float] = []
+        if self.settings.steps is not None and self.speed > 0:
+            left.append((self.settings.steps - self.step) / self.speed)
+        if self.settings.time is not None:
+            left.append(self.settings.time - self.elapsed)
+        return max(0.0, min(left)) if left else None
+
+    def _progress(self) -> Progress:
+        left = self._seconds_left()
+        total = self.settings.steps
+        if self.settings.time is not None and left is not None and self.speed > 0:
+            total = self.step + round(left * self.speed)
+        values = {
+            "loss": sum(self.losses.values()),
+            **self.losses,
+            "rate": self.stepper.settings.rate_at(self.step, self._fraction()) * self.rate_factor,
+            "steps_per_second": self.speed,
+        }
+        return Progress(stage="train", done=self.step, total=total, seconds_left=left, values=values)
+
+    def _detail(self) -> str:
+        parameters = sum(p.numel() for p in self.stepper.parameters) / 1e6
+        where = f"{self.threads} threads" if self.device.type == "cpu" else str(self.device)
+        start = f", from step {self.step}" if self.step else ""
+        return f"{parameters:.1f} M parameters, {self.precision} on {where}{start}"
+
+    def _summary(self, state: str) -> dict[str, Any]:
+        return {
+            "state": state,
+            "steps": self.step,
+            "seconds": round(self.elapsed, 1),
+            "loss": self.watch.smooth if self.watch.count else None,
+            "steps_per_second": round(self.speed, 3),
+            "peak_memory": process.peak_memory(),
+            "swapper": str(self.run.swapper),
+        }
+
+    def _status(self, state: str) -> None:
+        self.run.write_status(
+            {
+                "stage": "train",
+                "state": state,
+                "step": self.step,
+                "steps": self.settings.steps,
+                "elapsed": round(self.elapsed, 2),
+                "seconds_left": self._seconds_left(),
+                "losses": self.losses,
+                "process": os.getpid(),
+            }
+        )
+
+    # -------------------------------------------------------------------------------------------- on disk
+
+    def _save(self) -> Saved:
+        """Write a checkpoint and what the run is for."""
+        with self._averaged():
+            figures = self.task.figures()
+        state = {
+            "elapsed": self.elapsed,
+            "seed": self.settings.seed,
+            "threads": self.threads,
+            "precision": self.precision,
+            "optimizer": self.stepper.settings.name,
+            "rate_factor": self.rate_factor,
+            "rollbacks": self.rollbacks,
+            "losses": self.losses,
+            "figures": figures,
+        }
+        best = self.watch.is_best()
+        held = Checkpoint(
+            step=self.step,
+            weights=self.module.state_dict(),
+            average=self.average.average if self.average else {},
+            optimizer=self.stepper.state(),
+            state={**state, "watch": self.watch.state()},
+        )
+        path = checkpoint.save(self.run.checkpoints, held, best=best, keep=self.settings.keep)
+        with self._averaged():
+            self.task.deliver(self.run.swapper, self.step)
+        self.saved_step = self.step
+        return Saved(path=path, step=self.step)
+
+    def _preview(self) -> Saved | None:
+        with self._averaged():
+            picture = self.task.preview()
+        if picture is None:
+            return None
+        path = self.run.previews / f"{self.step:08d}.png"
+        write_png(path, picture)
+        return Saved(path=path, step=self.step)
+
+    def _averaged(self) -> contextlib.AbstractContextManager[None]:
+        return self.average.applied() if self.average else contextlib.nullcontext()
+
+    def _restore(self) -> Generator[Event, None, None]:
+        """Go to where the folder stands."""
+        held, passed = checkpoint.load(self.run.checkpoints)
+        for reason in passed:
+            yield Warned(message=f"{reason}; an earlier checkpoint is used")
+        if held is None:
+            return
+        self._load(held)
+        for name, mine in (("threads", self.threads), ("precision", self.precision)):
+            theirs = held.state[name]
+            if mine == theirs:
+                continue
+            if name == "threads" and not self.settings.threads:
+                self.threads = theirs
+                continue
+            if name == "precision" and self.settings.precision == "auto" and self.device.type == "cpu":
+                self.precision = theirs
+                continue
+            yield Warned(
+                message=f"{name} was {theirs} and is {mine}: losses will differ in their last digits"
+            )
+
+    def _load(self, held: Checkpoint) -> None:
+        """Take over a checkpoint's values."""
+        checkpoint.check_fit(self.module, held)
+        self.module.load_state_dict(dict(held.weights))
+        if held.state["optimizer"] == self.stepper.settings.name:
+            self.stepper.load(dict(held.optimizer))
+        if self.average:
+            self.average.load(dict(held.average or held.weights))
+        self.step = self.saved_step = held.step
+        self.elapsed = held.state["elapsed"]
+        self.rate_factor = held.state["rate_factor"]
+        self.rollbacks = held.state["rollbacks"]
+        self.losses = dict(held.state["losses"])
+        self.watch.load(held.state["watch"])
+
+    def _go_back(self) -> Warned:
+        """Return to the last checkpoint at half the rate."""
+        fallen, elapsed, rollbacks = self.step, self.elapsed, self.rollbacks + 1
+        held, _ = checkpoint.load(self.run.checkpoints)
+        if held is None or rollbacks > _ROLLBACKS:
+            raise UnderstudyError(
+                f"the loss fell apart at step {fallen} ({self.losses}) and going back did not help; "
+                f"lower optimizer.rate (now {self.stepper.settings.rate:g}) or set optimizer.clip"
+            )
+        factor = self.rate_factor / 2
+        self._load(held)
+        self.rollbacks, self.rate_factor, self.elapsed = rollbacks, factor, elapsed
+        return Warned(
+            message=f"the loss fell apart at step {fallen}; going on from step {self.step} "
+            f"at {factor:g} of the rate"
+        )
+
+
+def plan(module: nn.Module, settings: LoopSettings, average: AverageSettings) -> int:
+    """Bytes of disk that a run's checkpoints and swapper will take at most."""
+    weights = sum(p.nbytes for p in module.parameters())
+    copies = 3 + (average.decay > 0)  # weights, two moments, average
+    return weights * (copies * (settings.keep + 2) + 1)
+
+
+def previews(run: RunFolder) -> list[Path]:
+    """The previews of a run, oldest first."""
+    return sorted(run.previews.glob("*.png"))

@@ -1,0 +1,168 @@
+"""Optimisers and the learning rate over a run.
+
+The rate is a pure function of the step and of how much of the run is done: nothing of it needs saving.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptimizerSettings:
+    """How weights follow gradients."""
+
+    name: Literal["adam", "rmsprop", "adabelief"] = "adam"
+    """Rule of the update."""
+    rate: float = 1e-3
+    """Learning rate at its highest."""
+    warm_up: int = 100
+    """Steps over which the rate grows from nothing."""
+    schedule: Literal["constant", "cosine"] = "cosine"
+    """After the warm-up: stay, or fall along half a cosine until the end of the run."""
+    final: float = 0.01
+    """What is left of the rate at the end of a cosine, as a fraction."""
+    clip: float | None = 1.0
+    """Largest norm of all gradients together; larger ones are shortened. None: as they come."""
+    share: float = 1.0
+    """Learning-rate dropout: the share of weights, drawn anew each step, that are updated at all."""
+    bias_correction: bool = True
+    """AdaBelief: correct the moments' start at zero. DeepFaceLab's does not."""
+
+    def rate_at(self, step: int, done: float) -> float:
+        """The learning rate of a step.
+
+        Args:
+            step: number of the step, from 0.
+            done: how much of the run is behind it, in steps or time, in [0, 1].
+        """
+        rate = self.rate * min(1.0, (step + 1) / max(1, self.warm_up))
+        if self.schedule == "cosine":
+            wave = 0.5 * (1 + math.cos(math.pi * min(max(done, 0.0), 1.0)))
+            rate *= self.final + (1 - self.final) * wave
+        return rate
+
+    def build(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
+        """The optimiser; Adam in one fused kernel where torch has it."""
+        held = list(parameters)
+        if self.name == "adam":
+            return torch.optim.Adam(held, lr=self.rate, fused=held[0].device.type in ("cpu", "cuda"))
+        if self.name == "rmsprop":
+            return torch.optim.RMSprop(held, lr=self.rate, alpha=0.9, eps=1e-6, foreach=True)
+        return AdaBelief(held, lr=self.rate, bias_correction=self.bias_correction)
+
+
+class AdaBelief(torch.optim.Optimizer):
+    """Adam whose second moment is that of the gradient's surprise.
+
+    Zhuang et al. 2020, "AdaBelief optimizer: adapting stepsizes by the belief in observed gradients",
+    algorithm 2, without the epsilon inside the moment, as DeepFaceLab has it.
+
+    Args:
+        parameters: what to update.
+        lr: learning rate.
+        betas: decay of both moments.
+        eps: added to the root of the second moment.
+        bias_correction: divide the moments by what their start at zero makes them too small.
+    """
+
+    def __init__(
+        self,
+        parameters: Iterable[nn.Parameter],
+        lr: float = 5e-5,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-6,
+        bias_correction: bool = True,
+    ) -> None:
+        super().__init__(
+            parameters, {"lr": lr, "betas": betas, "eps": eps, "bias_correction": bias_correction}
+        )
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], Any] | None = None) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]  # no closure
+        """Update the weights once."""
+        assert closure is None, "AdaBelief needs one evaluation a step"
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                if parameter.grad is not None:
+                    self._update(parameter, parameter.grad, group)
+
+    def _update(self, parameter: Tensor, gradient: Tensor, group: dict[str, Any]) -> None:
+        state = self.state[parameter]
+        if not state:
+            state["step"] = torch.zeros(())
+            state["mean"] = torch.zeros_like(parameter)
+            state["surprise"] = torch.zeros_like(parameter)
+        state["step"] += 1
+        (first, second), count = group["betas"], float(state["step"])
+        mean, surprise = state["mean"], state["surprise"]
+        mean.lerp_(gradient, 1 - first)
+        difference = gradient - mean
+        surprise.mul_(second).addcmul_(difference, difference, value=1 - second)
+        root, rate = surprise.sqrt(), float(group["lr"])
+        if group["bias_correction"]:
+            root.div_(math.sqrt(1 - second**count))
+            rate /= 1 - first**count
+        parameter.addcdiv_(mean, root.add_(group["eps"]), value=-rate)
+
+
+class Stepper:
+    """Clips, sets the rate, updates, and lets only a share of the weights move.
+
+    Args:
+        settings: the rule.
+        module: what learns; parameters that need no gradient are left alone.
+    """
+
+    def __init__(self, settings: OptimizerSettings, module: nn.Module) -> None:
+        self.settings = settings
+        self.named = {name: p for name, p in module.named_parameters() if p.requires_grad}
+        self.parameters = list(self.named.values())
+        self.optimizer = settings.build(self.parameters)
+
+    def step(self, rate: float) -> None:
+        """Update the weights by the gradients that are there, and forget these."""
+        if self.settings.clip is not None:
+            nn.utils.clip_grad_norm_(self.parameters, self.settings.clip, foreach=True)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        if self.settings.share >= 1.0:
+            self.optimizer.step()
+        else:
+            before = [p.detach().clone() for p in self.parameters]
+            self.optimizer.step()
+            with torch.no_grad():
+                for parameter, old in zip(self.parameters, before, strict=True):
+                    moved = torch.rand_like(parameter) < self.settings.share
+                    parameter.copy_(torch.where(moved, parameter, old))
+        self.optimizer.zero_grad(set_to_none=True)
+
+    def state(self) -> dict[str, Tensor]:
+        """The optimiser's memory as named tensors, by the weights' names."""
+        return {
+            f"{name}/{key}": value if isinstance(value, Tensor) else torch.tensor(value)
+            for name, parameter in self.named.items()
+            for key, value in self.optimizer.state.get(parameter, {}).items()
+        }
+
+    def load(self, state: dict[str, Tensor]) -> None:
+        """Take over what ``state`` gave; every tensor gets the layout in memory of its weight."""
+        self.optimizer.state.clear()
+        for name, parameter in self.named.items():
+            mine = {key.rpartition("/")[2]: v for key, v in state.items() if key.rpartition("/")[0] == name}
+            held: dict[str, Tensor] = {}
+            fused = bool(self.optimizer.param_groups[0].get("fused"))
+            for key, value in mine.items():
+                if value.shape == parameter.shape and value.ndim:
+                    held[key] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
+                else:
+                    # the count of steps stays on the processor, unless one kernel does everything
+                    held[key] = value.clone().to(parameter.device if fused else "cpu")
+            if held:
+                self.optimizer.state[parameter] = held
