@@ -1,4 +1,4 @@
-"""The shapes in signatures are really checked while the tests run; a hook that came too late would check nothing."""
+"""Shapes in signatures are really checked while the tests run; a hook that came too late checks nothing."""
 
 from __future__ import annotations
 
