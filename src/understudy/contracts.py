@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float, Float32, Float64, UInt8
@@ -213,6 +213,7 @@ class Face:
 # ---------------------------------------------------------------------------------------------------- plugins
 
 
+@runtime_checkable
 class WeightFiles(Protocol):
     """Where a plugin finds the weight files it declares."""
 
@@ -233,6 +234,7 @@ class Context:
     """Other built plugins, by kind: ``{"embedder": …}``."""
 
 
+@runtime_checkable
 class Detector(Protocol):
     """Finds faces. Built by a settings class in ``detectors``."""
 
@@ -241,6 +243,7 @@ class Detector(Protocol):
         ...
 
 
+@runtime_checkable
 class Landmarker(Protocol):
     """Finds landmarks in regions. Built by a settings class in ``landmarkers``."""
 
@@ -257,6 +260,7 @@ class Landmarker(Protocol):
         ...
 
 
+@runtime_checkable
 class Embedder(Protocol):
     """Describes who a face is.
 
@@ -279,6 +283,7 @@ class Embedder(Protocol):
         ...
 
 
+@runtime_checkable
 class Segmenter(Protocol):
     """Masks in a crop. Built by a settings class in ``segmenters``."""
 
@@ -305,6 +310,7 @@ class Batch:
     """Where the target's face is; one channel."""
 
 
+@runtime_checkable
 class SwapModel(Protocol):
     """What ``build`` of a model gives: an ``nn.Module`` with these methods. Settings live in ``models``."""
 
