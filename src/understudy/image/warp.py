@@ -118,9 +118,7 @@ def warp_plane(
 
 
 def chroma_matrix(format: PixelFormat) -> np.ndarray:
-    """Frame pixels to samples of a chroma plane: on the left luma sample of a pair, halfway between the
-    rows.
-    """
+    """Frame pixels to samples of a chroma plane, on the left luma sample of a pair and between the rows."""
     x, y = 1.0 / (1 << format.shift_x), 1.0 / (1 << format.shift_y)
     return np.array([[x, 0.0, 0.5 - 0.5 * x], [0.0, y, 0.0]])
 
