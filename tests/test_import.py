@@ -41,6 +41,18 @@ def imported_by(*arguments: str) -> tuple[subprocess.CompletedProcess[str], set[
     return done, {row.rpartition("|")[2].strip() for row in rows}
 
 
+def processor_seconds(*arguments: str) -> float:
+    """Processor time of the console script, best of three; a busy machine's clock says nothing."""
+    spent: list[float] = []
+    for _ in range(3):
+        process = subprocess.Popen([SCRIPT, *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        assert process.returncode == 0
+        spent.append(usage.ru_utime + usage.ru_stime)
+    return min(spent)
+
+
 def test_importing_every_module_warns_about_nothing_and_prints_nothing() -> None:
     done = subprocess.run(
         [sys.executable, "-c", IMPORT_ALL, str(PACKAGE)],
@@ -60,6 +72,15 @@ def test_help_imports_nothing_heavy() -> None:
     assert "understudy.cli.main" in imported, "the list of imports was not read"
     heavy = {"torch", "numpy", "scipy", "cv2", "av", "tyro", "rich", "safetensors", "importlib.metadata"}
     assert imported & heavy <= {"importlib.metadata"}
+
+
+def test_help_is_quick() -> None:
+    assert processor_seconds("--help") < 0.3
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_of_a_command_is_quick(command: str) -> None:
+    assert processor_seconds(command, "--help") < 1.0
 
 
 @pytest.mark.parametrize("command", COMMANDS)
