@@ -1,0 +1,235 @@
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+
+import numpy as np
+import pytest
+import torch
+
+from understudy.blends.feather import Feather
+from understudy.blends.poisson import Poisson
+from understudy.color_transfers.none import NoTransfer
+from understudy.color_transfers.reinhard import Reinhard
+from understudy.contracts import Alignment, ColorTags, Face, Frame, PixelFormat
+from understudy.errors import ShapeError
+from understudy.image.color import rgb_to_rect
+from understudy.image.landmarks import FACE_OVAL
+from understudy.image.warp import crop_frame
+from understudy.pipelines.composite import CompositeSettings, FaceJob, composite, working_size
+from understudy.pipelines.masks import MaskSettings
+
+FORMATS = {
+    "yuv420p": PixelFormat(name="yuv420p", kind="yuv", depth=8, shift_x=1, shift_y=1),
+    "yuv420p10le": PixelFormat(name="yuv420p10le", kind="yuv", depth=10, shift_x=1, shift_y=1),
+    "yuv422p10le": PixelFormat(name="yuv422p10le", kind="yuv", depth=10, shift_x=1, shift_y=0),
+    "yuv444p": PixelFormat(name="yuv444p", kind="yuv", depth=8),
+    "rgb24": PixelFormat(name="rgb24", kind="rgb", depth=8),
+    "rgba": PixelFormat(name="rgba", kind="rgb", depth=8, alpha=True),
+    "gray": PixelFormat(name="gray", kind="gray", depth=8),
+}
+WIDTH, HEIGHT = 321, 240
+
+
+def frame_of(kind: str = "yuv420p", seed: int = 0, detail: float = 0.02, index: int = 0) -> Frame:
+    """A picture of soft colours with a little grain."""
+    yy, xx = np.mgrid[:HEIGHT, :WIDTH].astype(np.float32)
+    generator = np.random.default_rng(seed)
+    rgb = np.stack(
+        [0.5 + 0.25 * np.sin(xx / 31 + seed + k) * np.cos(yy / (23 + 4 * k)) for k in range(3)], axis=-1
+    )
+    rgb = (rgb + detail * generator.standard_normal(rgb.shape)).clip(0, 1).astype(np.float32)
+    color = ColorTags(matrix="rgb" if FORMATS[kind].kind == "rgb" else "bt709")
+    planes = rgb_to_rect(FORMATS[kind], color, rgb)
+    return Frame(
+        index=index, pts=index, time_base=Fraction(1, 25), planes=planes, format=FORMATS[kind], color=color
+    )
+
+
+def face_at(x: float, y: float, side: float, angle: float = 0.2) -> Face:
+    """A face whose oval is an upright ellipse in its crop, 0.7 wide and 0.86 high."""
+    scale = 1.0 / side
+    c, s = scale * math.cos(angle), scale * math.sin(angle)
+    linear = np.array([[c, s], [-s, c]])
+    matrix = np.column_stack([linear, np.array([0.5, 0.5]) - linear @ np.array([x, y])])
+    turns = np.linspace(0, 2 * np.pi, len(FACE_OVAL), endpoint=False)
+    square = np.full((478, 2), 0.5)
+    square[list(FACE_OVAL)] = 0.5 + 0.5 * np.stack([0.7 * np.sin(turns), -0.86 * np.cos(turns)], -1)
+    points = np.linalg.solve(linear, (square - matrix[:, 2]).T).T
+    return Face(
+        frame=0,
+        time=0.0,
+        index=0,
+        track=0,
+        box=np.array([x - side / 2, y - side / 2, x + side / 2, y + side / 2]),
+        presence=1.0,
+        points=np.concatenate([points, np.zeros((478, 1))], axis=1).astype(np.float32),
+        alignment=Alignment(matrix=matrix, mode="full"),
+    )
+
+
+def own_crop(frame: Frame, face: Face, size: int) -> torch.Tensor:
+    return torch.from_numpy(crop_frame(frame, face.alignment.crop_matrix(size), size))[None]
+
+
+PLAIN = CompositeSettings(color_transfer=NoTransfer())
+green = torch.tensor([0.1, 0.8, 0.2]).view(1, 3, 1, 1).expand(1, 3, 96, 96).contiguous()
+
+
+def changed(before: Frame, after: Frame, plane: int = 0) -> np.ndarray:
+    difference = before.planes[plane].astype(int) - after.planes[plane].astype(int)
+    return np.abs(difference.reshape(*difference.shape[:2], -1)).max(-1)
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_an_unchanged_face_returns_the_frame(kind):
+    """Up to what one resampling loses: two code values of 255, for a picture without grain."""
+    frame, face = frame_of(kind, detail=0.0), face_at(160, 120, 150)
+    swapped = own_crop(frame, face, 192)
+    (out,) = composite([frame], [FaceJob(frame=0, face=face)], swapped, None, PLAIN)
+    limit = 2 << (frame.format.depth - 8)
+    for plane in range(len(frame.planes)):
+        assert changed(frame, out, plane).max() <= limit
+    assert changed(frame, out).mean() < 0.25 * limit
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+@pytest.mark.parametrize("blend", [Feather(), Poisson()])
+def test_outside_the_face_the_frame_is_bit_equal(kind, blend):
+    frame, face = frame_of(kind), face_at(160, 120, 120)
+    settings = CompositeSettings(color_transfer=NoTransfer(), blend=blend)
+    (out,) = composite([frame], [FaceJob(frame=0, face=face)], green, None, settings)
+    yy, xx = np.mgrid[:HEIGHT, :WIDTH] + 0.5
+    far = np.hypot(yy - 120, xx - 160) > 0.43 * 120 + 12
+    where = changed(frame, out)
+    assert where[far].max() == 0
+    assert where[~far].max() > 10 if isinstance(blend, Feather) else where[~far].max() > 0
+    for plane in range(1, len(frame.planes)):
+        step_y, step_x = 1 << frame.format.shift_y, 1 << frame.format.shift_x
+        assert changed(frame, out, plane)[far[::step_y, ::step_x]].max() == 0
+    if frame.format.alpha:
+        assert np.array_equal(frame.planes[0][..., 3], out.planes[0][..., 3])
+
+
+def test_the_face_arrives_in_its_colour():
+    frame, face = frame_of("rgb24"), face_at(160, 120, 140)
+    (out,) = composite([frame], [FaceJob(frame=0, face=face)], green, None, PLAIN)
+    middle = out.planes[0][100:140, 140:180].reshape(-1, 3) / 255
+    assert np.abs(middle - [0.1, 0.8, 0.2]).max() < 0.01
+
+
+@pytest.mark.parametrize("kind", ["yuv420p", "yuv422p10le"])
+def test_a_flat_colour_has_no_fringe(kind):
+    """Luma and chroma masks agree: a grey face on a grey frame leaves all chroma in the middle."""
+    frame = frame_of(kind, detail=0.0)
+    depth = frame.format.depth
+    chroma = np.full_like(frame.planes[1], 128 << (depth - 8))
+    frame = Frame(
+        index=0,
+        pts=0,
+        time_base=frame.time_base,
+        planes=(frame.planes[0], chroma, chroma),
+        format=frame.format,
+        color=frame.color,
+    )
+    gray = torch.full((1, 3, 64, 64), 0.9)
+    (out,) = composite([frame], [FaceJob(frame=0, face=face_at(150, 120, 140))], gray, None, PLAIN)
+    assert changed(frame, out).max() > 20
+    assert changed(frame, out, 1).max() == 0
+
+
+def test_a_frame_without_a_face_is_the_same_object():
+    frames = [frame_of(), frame_of(seed=1), frame_of(seed=2)]
+    out = composite(frames, [FaceJob(frame=1, face=face_at(160, 120, 100))], green, None, PLAIN)
+    assert out[0] is frames[0]
+    assert out[2] is frames[2]
+    assert changed(frames[1], out[1]).max() > 10
+
+
+def test_an_empty_mask_changes_nothing():
+    frame = frame_of()
+    nothing = torch.zeros(1, 1, 48, 48)
+    job = FaceJob(frame=0, face=face_at(160, 120, 100))
+    for blend in (Feather(), Poisson()):
+        (out,) = composite([frame], [job], green, nothing, CompositeSettings(blend=blend))
+        assert out is frame
+
+
+def test_frames_are_not_altered():
+    frame = frame_of()
+    before = [plane.copy() for plane in frame.planes]
+    composite([frame], [FaceJob(frame=0, face=face_at(160, 120, 100))], green, None, PLAIN)
+    assert all(np.array_equal(now, then) for now, then in zip(frame.planes, before, strict=True))
+
+
+@pytest.mark.parametrize("transfer", [NoTransfer(), Reinhard()])
+@pytest.mark.parametrize("blend", [Feather(), Poisson()])
+def test_a_batch_is_its_faces_one_by_one(transfer, blend):
+    """Four faces of different size in three frames, two in one of them."""
+    frames = [frame_of(seed=seed) for seed in range(3)]
+    faces = [
+        face_at(90, 110, 80),
+        face_at(230, 120, 130, -0.3),
+        face_at(160, 120, 180),
+        face_at(150, 100, 82),
+    ]
+    jobs = [FaceJob(frame=number, face=face) for number, face in zip((0, 0, 1, 2), faces, strict=True)]
+    generator = torch.Generator().manual_seed(0)
+    swapped = torch.rand(4, 3, 96, 96, generator=generator)
+    masks = torch.rand(4, 1, 48, 48, generator=generator)
+    settings = CompositeSettings(color_transfer=transfer, blend=blend, mask=MaskSettings(source="union"))
+    together = composite(frames, jobs, swapped, masks, settings)
+    alone = list(frames)
+    for number, job in enumerate(jobs):
+        one = slice(number, number + 1)
+        only = FaceJob(frame=0, face=job.face)
+        (made,) = composite([frames[job.frame]], [only], swapped[one], masks[one], settings)
+        if job.frame == 0 and number == 1:  # far from its neighbour: both changes add up
+            difference = [m.astype(int) - f for m, f in zip(made.planes, frames[0].planes, strict=True)]
+            planes = [a + d for a, d in zip(alone[0].planes, difference, strict=True)]
+            assert all(np.array_equal(p, t) for p, t in zip(planes, together[0].planes, strict=True))
+        else:
+            alone[job.frame] = made
+    assert changed(alone[1], together[1]).max() == 0
+    assert changed(alone[2], together[2]).max() == 0
+
+
+@pytest.mark.parametrize(("x", "y"), [(0, 120), (321, 0), (160, 239), (-400, 50), (160, 5000)])
+def test_a_face_at_or_beyond_the_edge_of_its_frame(x, y):
+    frame = frame_of()
+    job = FaceJob(frame=0, face=face_at(x, y, 120))
+    (out,) = composite([frame], [job], green, None, PLAIN)
+    assert out.planes[0].shape == frame.planes[0].shape
+    assert (changed(frame, out).max() > 10) == (-100 < x < 400 and y < 400)
+
+
+def test_coverage_places_a_tighter_crop():
+    frame, face = frame_of(detail=0.0), face_at(160, 120, 160)
+    matrix = face.alignment.crop_matrix(128, 0.7)
+    swapped = torch.from_numpy(crop_frame(frame, matrix, 128))[None]
+    (out,) = composite([frame], [FaceJob(frame=0, face=face)], swapped, None, PLAIN, coverage=0.7)
+    assert changed(frame, out).max() <= 2
+    (wrong,) = composite([frame], [FaceJob(frame=0, face=face)], swapped, None, PLAIN, coverage=1.0)
+    assert changed(frame, wrong).max() > 10
+
+
+def test_reinhard_brings_the_colours_of_the_plate():
+    frame, face = frame_of("rgb24", detail=0.0), face_at(160, 120, 140)
+    shifted = (own_crop(frame, face, 160) * 0.7 + 0.05).clamp(0, 1)
+    job = [FaceJob(frame=0, face=face)]
+    (out,) = composite([frame], job, shifted, None, CompositeSettings(color_transfer=Reinhard()))
+    (raw,) = composite([frame], job, shifted, None, PLAIN)
+    assert changed(frame, out).mean() < 0.35 * changed(frame, raw).mean()
+
+
+def test_working_sizes():
+    assert working_size(10, 512) == 64
+    assert working_size(128, 512) == 128
+    assert working_size(129, 512) == 192
+    assert working_size(2000, 512) == 512
+    assert working_size(300, 48) == 48
+
+
+def test_one_face_too_few_is_refused():
+    with pytest.raises(ShapeError, match="one a job"):
+        composite([frame_of()], [], green, None, PLAIN)
