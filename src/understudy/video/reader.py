@@ -28,6 +28,7 @@ from understudy.video.decoding import DecoderPass
 from understudy.video.info import VideoInfo
 from understudy.video.layout import color_tags, orientation_of, planes_of
 from understudy.video.probe import display_times, matroska_size, open_video, probe, tagged_end
+from understudy.video.stills import StillsReader, is_stills
 
 SEEK_FROM = 48
 """Reading from an earlier frame than this decodes from the start, a later one is looked for by its time."""
@@ -246,9 +247,7 @@ class VideoReader:
     def _report(self, reason: str, count: int) -> None:
         if count == 0:
             raise VideoError(f"{self.path}: not one frame can be decoded: {reason}; copy or record it again")
-        message = (
-            f"{self.path.name} is damaged at frame {count}: {reason}; the {count} frames before it are used"
-        )
+        message = f"{self.path.name} is damaged at frame {count}: {reason}; the frames before it are used"
         self._warn(message, count)
         self.damage = self.warnings[-1]
 
@@ -266,3 +265,16 @@ def _cut_off(path: Path, bytes_read: int) -> bool:
     size = path.stat().st_size
     announced = matroska_size(path)
     return (announced is not None and announced > size) or size - bytes_read > (16 << 10) + size // 100
+
+
+def open_reader(
+    path: Path,
+    *,
+    threads: int = 0,
+    tolerate_damage: bool = False,
+    on_warning: Callable[[Warned], None] | None = None,
+) -> VideoReader | StillsReader:
+    """A reader for a video file, a folder of images, or one image; see ``VideoReader`` for the arguments."""
+    if is_stills(path):
+        return StillsReader(path, tolerate_damage=tolerate_damage, on_warning=on_warning)
+    return VideoReader(path, threads=threads, tolerate_damage=tolerate_damage, on_warning=on_warning)

@@ -1,0 +1,97 @@
+"""Joins parts of a video that were encoded alike, packet by packet, and adds the sound of another file.
+
+This is how a long render survives an interruption: each part is a whole file, and nothing is encoded twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import av
+import av.error
+
+from understudy import durable
+from understudy.errors import OutputError, VideoError
+from understudy.video.encoding import container_of
+from understudy.video.info import VideoInfo
+from understudy.video.sound import SoundCopy
+from understudy.video.writer import kept_tags, muxer_options
+
+
+def join_parts(
+    parts: Sequence[Path],
+    output: Path,
+    *,
+    like: VideoInfo | None = None,
+    sound_from: Path | None = None,
+    metadata: Mapping[str, str] | None = None,
+) -> None:
+    """Writes one file from parts that follow each other in time.
+
+    Args:
+        parts: video files of one encoder and one setting, written by ``VideoWriter``, in order.
+        output: the file; its suffix names the container, which holds the parts' codec.
+        like: the video that the frames come from: container tags are taken over.
+        sound_from: file whose sound is copied; None: no sound.
+        metadata: tags of the container, added to those of ``like``.
+
+    Raises:
+        OutputError: the disk is full or the container refuses a track.
+        VideoError: a part is damaged or of another encoder.
+    """
+    if not parts:
+        raise OutputError(f"{output}: there is no frame to write; the source gave none")
+    size = sum(part.stat().st_size for part in parts)
+    rates = [track.sample_rate for track in like.sound] if like else []
+    with durable.new_file(output, size=size) as file:
+        try:
+            with av.open(parts[0]) as first:
+                stream = first.streams.video[0]
+                assert stream.time_base is not None
+                kind = container_of(output)
+                container = av.open(
+                    file, "w", format=kind, container_options=muxer_options(kind, stream.time_base, rates)
+                )
+                _join(parts, container, stream, {**kept_tags(like), **(metadata or {})}, sound_from)
+        except (OSError, av.error.FFmpegError) as error:
+            raise OutputError(f"{output}: cannot be written: {getattr(error, 'strerror', None) or error}") from error
+
+
+def _join(
+    parts: Sequence[Path], container: Any, template: Any, tags: Mapping[str, str], sound_from: Path | None  # noqa: ANN401  # av's stubs
+) -> None:
+    with container:
+        container.metadata.update(tags)
+        stream = container.add_stream_from_template(template)
+        stream.time_base = template.time_base
+        sound = SoundCopy(sound_from, container) if sound_from else None
+        header = bytes(template.codec_context.extradata or b"")
+        last = None
+        try:
+            for packet in _packets(parts, header):
+                if last is not None and packet.dts <= last:
+                    packet.dts = last + 1
+                last = packet.dts
+                at = packet.pts * packet.time_base
+                packet.stream = stream
+                container.mux_one(packet)
+                if sound:
+                    sound.feed(at)
+            if sound:
+                sound.finish()
+        finally:
+            if sound:
+                sound.close()
+
+
+def _packets(parts: Sequence[Path], header: bytes) -> Iterator[Any]:
+    for part in parts:
+        with av.open(part) as source:
+            stream = source.streams.video[0]
+            if bytes(stream.codec_context.extradata or b"") != header:
+                raise VideoError(f"{part}: was encoded in another way than the parts before it; remove the parts and merge anew")
+            for packet in source.demux(stream):
+                if packet.dts is not None:
+                    yield packet

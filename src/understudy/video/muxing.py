@@ -1,0 +1,131 @@
+"""One output container: an encoder, and the sound beside it."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Mapping
+from fractions import Fraction
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import av
+import av.error
+from av.codec.context import Flags
+
+from understudy.contracts import Frame
+from understudy.errors import VideoError
+from understudy.video.encoding import Plan, converted, space_number
+from understudy.video.info import VideoInfo
+from understudy.video.layout import picture_of
+from understudy.video.sound import SoundCopy
+
+
+class Muxer:
+    """An output container that is being written; ``VideoWriter`` is for users.
+
+    Args:
+        file: path or open binary file.
+        chosen: encoder and pixel format.
+        first: the first frame; its size, time base and tags count for all.
+        like: the video whose rate, pixel aspect and tags are taken over.
+        sound_from: file whose sound is copied.
+        metadata: tags of the container.
+        threads: of the encoder.
+        sound_limit: copy no more sound packets than this; None: all.
+    """
+
+    def __init__(
+        self,
+        file: Path | BytesIO,
+        chosen: Plan,
+        first: Frame,
+        *,
+        like: VideoInfo | None = None,
+        sound_from: Path | None = None,
+        metadata: Mapping[str, str] | None = None,
+        threads: int = 0,
+        sound_limit: int | None = None,
+    ) -> None:
+        self.plan = chosen
+        self.time_base = first.time_base
+        sound_rates = [track.sample_rate for track in like.sound] if like else []
+        self._container: Any = av.open(
+            file,
+            "w",
+            format=chosen.container,
+            container_options=_muxer_options(chosen.container, first.time_base, sound_rates),
+        )
+        try:
+            self._container.metadata.update(metadata or {})
+            self._stream = self._add_pictures(first, like, threads)
+            self.sound = SoundCopy(sound_from, self._container, limit=sound_limit) if sound_from else None
+        except BaseException:
+            self.abort()
+            raise
+
+    def _add_pictures(self, first: Frame, like: VideoInfo | None, threads: int) -> Any:  # noqa: ANN401
+        chosen = self.plan
+        rate = (like.rate if like else Fraction(25)).limit_denominator(100_000)
+        stream: Any = self._container.add_stream(
+            chosen.encoder, rate=rate, options=dict(chosen.options), time_base=first.time_base
+        )
+        stream.width, stream.height, stream.pix_fmt = first.width, first.height, chosen.pixel_format
+        context = stream.codec_context
+        context.flags |= Flags.frame_duration
+        context.thread_count = threads
+        context.color_range = 2 if chosen.color.full_range else 1
+        context.colorspace = 0 if chosen.layout.kind == "rgb" else space_number(chosen.color)
+        context.color_primaries = chosen.color.primaries
+        context.color_trc = chosen.color.transfer
+        if like and like.pixel_aspect != 1:
+            context.sample_aspect_ratio = like.pixel_aspect
+        if chosen.encoder == "libx265" and chosen.container in ("mp4", "mov"):
+            context.codec_tag = "hvc1"  # the spelling that Apple's players know
+        return stream
+
+    def write(self, frame: Frame) -> None:
+        """Encode one frame and mux what comes out, with the sound that belongs to it."""
+        picture = picture_of(converted(frame, self.plan.layout, self.plan.color), self.plan.pixel_format)
+        scale = frame.time_base / self.time_base
+        pts = frame.pts * scale
+        if pts.denominator != 1:
+            raise VideoError(
+                f"frame {frame.index} has a time base of {frame.time_base} seconds, the first frame one of "
+                f"{self.time_base}; all frames of a file must share it"
+            )
+        picture.pts, picture.time_base, picture.duration = (
+            int(pts),
+            self.time_base,
+            round(frame.duration * scale),
+        )
+        picture.color_range = 2 if self.plan.color.full_range else 1
+        self._container.mux(self._stream.encode(picture))
+        if self.sound:
+            self.sound.feed(pts * self.time_base)
+
+    def finish(self) -> None:
+        """Mux what the encoder still holds and the rest of the sound, and write the container's end."""
+        self._container.mux(self._stream.encode(None))
+        if self.sound:
+            self.sound.finish()
+        self._container.close()
+
+    def abort(self) -> None:
+        """Close the files; what was written is of no use."""
+        sound = getattr(self, "sound", None)
+        if sound:
+            sound.close()
+        with contextlib.suppress(av.error.FFmpegError, OSError):
+            self._container.close()
+
+
+def _muxer_options(container: str, time_base: Fraction, sound_rates: list[int]) -> dict[str, str]:
+    """Options that keep time stamps exact."""
+    if container in ("mp4", "mov"):
+        # Offsets of tracks are stored in this unit; its default, a millisecond, would round them.
+        ticks = math.lcm(time_base.denominator, *(rate for rate in sound_rates if rate))
+        return {"movie_timescale": str(ticks if ticks < 1 << 30 else min(time_base.denominator, 1 << 30))}
+    # Sound that is primed begins before zero; by default everything would be shifted instead.
+    return {"avoid_negative_ts": "disabled"}
