@@ -19,8 +19,8 @@ MONK: tuple[Color, ...] = (
 """The ten tones of the Monk Skin Tone scale."""
 
 HAIR_COLORS: tuple[Color, ...] = (
-    (0.06, 0.05, 0.05), (0.12, 0.085, 0.06), (0.21, 0.13, 0.08), (0.33, 0.19, 0.10), (0.46, 0.20, 0.09), (0.58, 0.42, 0.23),
-    (0.78, 0.62, 0.38),
+    (0.06, 0.05, 0.05), (0.12, 0.085, 0.06), (0.21, 0.13, 0.08), (0.33, 0.19, 0.10), (0.46, 0.20, 0.09), (0.50, 0.37, 0.22),
+    (0.66, 0.53, 0.35),
 )  # fmt: skip
 
 IRIS_COLORS: tuple[Color, ...] = (
@@ -105,7 +105,7 @@ def _hair(rng: np.random.Generator, tone: float, age: float) -> Color:
     )
     color = np.array(HAIR_COLORS[int(rng.choice(7, p=weights / weights.sum()))])
     grey = np.clip(rng.normal((age - 48) / 22, 0.3), 0, 1)
-    silver = rng.uniform(0.55, 0.85) * np.array([1.0, 0.99, 0.97])
+    silver = rng.uniform(0.5, 0.78) * np.array([1.0, 0.99, 0.97])
     mixed = np.clip((color + (silver - color) * grey) * rng.uniform(0.85, 1.15), 0.03, 0.95)
     return (float(mixed[0]), float(mixed[1]), float(mixed[2]))
 

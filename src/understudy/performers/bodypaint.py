@@ -67,7 +67,7 @@ def _paint_neck(canvas: Canvas, look: Appearance, base: np.ndarray, rng: np.rand
     lines = np.zeros(u.shape, np.float32)
     for place in (0.55, 0.7, 0.86):
         lines += np.exp(-(((v - place - 0.03 * np.sin(u * 12)) / 0.012) ** 2))
-    canvas.height[region] -= 0.02 * lines * (look.age / 60)
+    canvas.height[region] -= 0.008 * lines * (look.age / 60)
     canvas.scale(np.exp(-(((v - 1.0) / 0.06) ** 2)), (0.72, 0.66, 0.64), region)
 
 

@@ -84,8 +84,8 @@ def _paint_skin(canvas: Canvas, region: Region, look: Appearance, rng: np.random
     )
     fine = noise(rng, shape, 1.3)
     canvas.color[region] *= 1 + 0.018 * fine[..., None]
-    canvas.height[region] += 0.0045 * noise(rng, shape, 1.2, 2.2)
-    oily = np.maximum(bump_map((9, 151), 2.4), bump_map((4, 5), 1.4))
+    canvas.height[region] += 0.003 * noise(rng, shape, 1.2, 2.2)
+    oily = np.maximum(bump_map((9, 151), 2.4), bump_map((4, 5), 1.4)) * np.clip(fade, 0, 1)
     canvas.shine[region] += 0.12 * oily
     canvas.gloss[region] += 0.06 * oily
 
@@ -95,7 +95,6 @@ def _paint_shade(canvas: Canvas, region: Region, look: Appearance) -> None:
     red = 0.55 * look.flush
     cheeks = bump_map((50, 205), 1.7) + 0.9 * bump_map((4, 1), 1.0) + 0.35 * bump_map((199,), 1.2)
     canvas.scale(np.clip(cheeks, 0, 1) * red, (1.02, 0.80, 0.80), region)
-    canvas.scale(bump_map((151, 9), 2.2), (1.0, 1.0, 0.97), region)
     dark = 0.75 + 0.25 * look.eye_shade
     canvas.scale(
         np.clip(bump_map((133, 155, 243), 0.5) + 0.5 * bump_map((33, 7), 0.4), 0, 1),
@@ -151,7 +150,7 @@ def _paint_wrinkles(canvas: Canvas, region: Region, look: Appearance, rng: np.ra
     for name, (points, width) in _FOLDS.items():
         lines = groove(shape, _pair(points), width)
         amount = strengths[name] * rng.uniform(0.6, 1.2)
-        canvas.height[region] -= 0.055 * amount * lines
+        canvas.height[region] -= 0.035 * amount * lines
         canvas.scale(lines * np.float32(min(amount, 1.0) * 0.42), (0.74, 0.60, 0.58), region)
     centre, top, side = uv[9], uv[10], uv[[70, 300]]
     for raised in (False, True):
@@ -162,12 +161,12 @@ def _paint_wrinkles(canvas: Canvas, region: Region, look: Appearance, rng: np.ra
             lines.append(np.stack([across, np.full(7, centre[1] + (top[1] - centre[1]) * t) + wave], 1))
         soft = groove(shape, lines, 2.2)
         if raised:
-            canvas.raised[region] -= 0.06 * (0.45 + old) * soft
+            canvas.raised[region] -= 0.03 * (0.4 + old) * soft
         else:
-            canvas.height[region] -= 0.05 * max(old - 0.15, 0) * soft
+            canvas.height[region] -= 0.022 * max(old - 0.2, 0) * soft
             canvas.scale(soft * np.float32(0.35 * min(old, 1)), (0.80, 0.70, 0.68), region)
     if old > 0.5:
-        canvas.height[region] += 0.02 * (old - 0.5) * noise(rng, shape, 2.5, along=2.0)
+        canvas.height[region] += 0.008 * (old - 0.5) * noise(rng, shape, 2.5, along=2.0)
 
 
 def _paint_lips(canvas: Canvas, region: Region, look: Appearance, rng: np.random.Generator) -> None:

@@ -88,7 +88,8 @@ def _skull_rings(
     start = (rest[loop] - centre) / radii
     length = np.linalg.norm(start, axis=1, keepdims=True)
     start /= length
-    pole = np.array([0.0, 0.12, 1.0]) / np.linalg.norm([0.0, 0.12, 1.0])
+    pole = np.array([0.0, -0.35, 0.94])
+    pole /= np.linalg.norm(pole)
     angle = np.arccos(np.clip(start @ pole, -1, 1))[:, None]
     under = np.clip(start[:, 1:2], 0, 1)
     steps = np.linspace(0, 1, SKULL_RINGS + 2) ** 0.95

@@ -14,7 +14,7 @@ from understudy.performers.canvas import noise
 from understudy.performers.hairline import hairline_height
 from understudy.performers.topology import grid
 
-SHEET = 512
+SHEET = 1024
 """Side of the hair's texture, texels: the shell's chart is the upper half, curtain and fringe share the lower."""
 
 _RINGS, _AROUND = 21, 73
@@ -42,6 +42,8 @@ class Hair:
     """Length of the curtain below the ears, centimetres; 0 for none."""
     fringe: float
     """0 for none."""
+    sweep: float
+    """Which way the fringe falls, −1 to 1."""
     bun: bool
     """True with a knot at the back."""
 
@@ -58,12 +60,12 @@ def _unit(rows: int, columns: int) -> tuple[np.ndarray, np.ndarray]:
 
 def _strands(rng: np.random.Generator, rows: int, columns: int, curl: float) -> np.ndarray:
     """Streaks that run down the rows, wavy by ``curl``."""
-    fine = noise(rng, (rows, columns), 0.8, along=22.0)
-    broad = noise(rng, (rows, columns), 3.5, along=9.0)
-    out = 0.65 * fine + 0.6 * broad
+    fine = noise(rng, (rows, columns), 0.7, along=30.0)
+    broad = noise(rng, (rows, columns), 2.6, along=16.0)
+    out = 0.8 * fine + 0.4 * broad
     u, v = np.meshgrid(np.arange(columns, dtype=np.float32), np.arange(rows, dtype=np.float32))
-    wave = noise(rng, (rows, columns), 14.0, along=0.5)
-    shift = (1.5 + 9.0 * curl) * wave
+    wave = noise(rng, (rows, columns), 24.0, along=0.8)
+    shift = (1.0 + 5.0 * curl) * wave
     return cv2.remap(
         out.astype(np.float32),
         (u + shift).astype(np.float32),
@@ -85,7 +87,7 @@ def grow_hair(look: Appearance) -> Hair:
         lower = 0.4 * lower + 1.1 * noise(rng, (half, SHEET), 2.2, 4.5)
     relief = np.concatenate([upper, lower])
     base = np.array(look.hair_color, np.float32)
-    color = base * np.clip(1 + 0.28 * relief, 0.25, 2.2)[..., None]
+    color = base * np.clip(1 + 0.24 * relief, 0.25, 2.2)[..., None]
     sheet[..., :3] = np.clip(color, 0, 1) ** 2
     u, v = _unit(half, SHEET)
     line = hairline_height(u, look)
@@ -103,7 +105,7 @@ def grow_hair(look: Appearance) -> Hair:
     sheet[half:, split:, 3] = end * np.clip((0.5 - np.abs(u - 0.5)) / 0.05 + 0.3 * grain, 0, 1)
     least, more = _THICKNESS[look.hair_style]
     place, back = np.meshgrid(np.linspace(0, 1, _AROUND), np.linspace(0, 1, _RINGS))
-    rise = np.clip((back - hairline_height(place, look) + 0.03) / 0.16, 0, 1)
+    rise = np.clip((back - hairline_height(place, look) - 0.05) / 0.24, 0, 1)
     rise = rise * rise * (3 - 2 * rise)
     top = np.cos(place * 2 * np.pi) * 0.5 + 0.5
     lumps = noise(rng, (_RINGS, _AROUND), 1.6 if curls else 2.5)
@@ -119,8 +121,9 @@ def grow_hair(look: Appearance) -> Hair:
         thick *= 1 - 0.55 * np.exp(-(((place - part) / 0.025) ** 2)) * (back < 0.6)
     lengths = {"bob": 5.5 + 5.0 * look.hair_length, "long": 14.0 + 12.0 * look.hair_length}
     return Hair(
-        texture=sheet, relief=(0.05 * relief).astype(np.float32), thickness=thick,
+        texture=sheet, relief=(0.016 * relief).astype(np.float32), thickness=thick,
         curtain=lengths.get(look.hair_style, 0.0), fringe=look.fringe if look.hair_style != "receding" else 0.0,
+        sweep=float(rng.uniform(-1, 1)),
         bun=look.hair_style == "tied",
     )  # fmt: skip
 
@@ -154,42 +157,48 @@ def _shell(hair: Hair, skull: Float[np.ndarray, "11 36 3"]) -> np.ndarray:
 def _curtain(hair: Hair, skull: np.ndarray) -> np.ndarray:
     """Long hair from the crown's sides round the back, in head space."""
     rows, columns = _CURTAIN
-    turn = np.linspace(-1, 1, columns)[None] * np.deg2rad(140)
-    down = np.linspace(0, 1, rows)[:, None]
+    turn = np.linspace(-1, 1, columns)[None] * np.deg2rad(138)
+    down = np.linspace(0, 1, rows)[:, None] ** 1.1
     half_width = np.abs(skull[2:6, :, 0]).max()
-    top, bottom = -7.5, 2.0 + hair.curtain
+    top, bottom = -10.5, 2.0 + hair.curtain
     y = top + (bottom - top) * down + 0 * turn
-    dome = np.sqrt(np.clip(1 - np.clip((-2.0 - y) / 8.6, 0, 1) ** 2, 0.05, 1))
+    dome = np.sqrt(np.clip(1 - np.clip((-1.5 - y) / 10.5, 0, 1) ** 2, 0.05, 1))
+    # it comes out from under the shell: inside it at the crown, outside from the brows down
+    out = np.clip((y + 8.5) / 5.5, 0, 1)
+    out = out * out * (3 - 2 * out)
     neck = np.clip((y - 5.0) / 8.0, 0, 1)
-    wide = (half_width + 1.15) * dome * (1 - 0.16 * neck)
-    deep = 10.4 * dome * (1 - 0.22 * neck) + 0.5
     shoulder = np.clip((y - 17.0) / 5.0, 0, 1)
-    wave = 0.25 * np.sin(turn * 9 + y * 0.5)
+    wave = 0.25 * np.sin(turn * 9 + y * 0.5) * out
+    wide = (half_width - 1.2 + 2.3 * out) * dome * (1 - 0.16 * neck)
+    deep = (8.9 + 1.9 * out) * dome * (1 - 0.22 * neck)
     x = (wide + wave + 2.5 * shoulder) * np.sin(turn)
     z = 7.9 + (deep + wave) * np.cos(turn) - 1.5 * shoulder
     forward = np.clip(np.abs(turn) - 1.9, 0, 1)
-    z = z - forward * (0.5 + 1.2 * neck)
+    z = z - forward * (0.5 + 1.2 * neck) * out
     return np.stack([x, y, z], -1)
 
 
 def _fringe(hair: Hair, skull: np.ndarray) -> np.ndarray:
     """Strands over the forehead, from the shell forwards and down."""
     rows, columns = _FRINGE
-    around, _ = _resample()
     wide = np.linspace(-1, 1, columns)
-    loop = around @ skull[0]
-    second = around @ skull[2]
-    index = (wide * 13) % 72
-    low = np.stack([np.interp(index, np.arange(73), loop[:, k]) for k in range(3)], 1)
-    high = np.stack([np.interp(index, np.arange(73), second[:, k]) for k in range(3)], 1)
-    out = np.empty((rows, columns, 3))
-    for i, t in enumerate(np.linspace(0, 1, rows)):
-        point = high + (low - high) * min(t / 0.45, 1)
-        hang = max(t - 0.45, 0) / 0.55
-        point = point + np.array([0, 1, 0]) * hang * (2.6 + 1.6 * hair.fringe)
-        point[:, 2] -= 0.75 * np.sin(np.pi * min(t / 0.7, 1) * 0.75) + hang * 0.55
-        point[:, 2] += hang * 0.16 * (wide**2) * 6
-        out[i] = point
+    around, _ = _resample()
+    index = (wide * 12) % 72
+    shell = _shell(hair, skull)
+    rings = [shell[k] for k in (7, 5, 3)] + [around @ skull[0]]
+    path = [np.stack([np.interp(index, np.arange(_AROUND), ring[:, k]) for k in range(3)], 1) for ring in rings]
+    outward = path[-1] - np.array([0.0, -1.0, 7.0])
+    outward /= np.linalg.norm(outward, axis=1, keepdims=True)
+    for ring, lift in zip(path, (0.12, 0.3, 0.5, 0.62), strict=True):
+        ring += outward * lift
+    length = 2.0 + 2.0 * hair.fringe
+    sweep = np.array([0.35 * hair.sweep, 1.0, 0.0])
+    for step in (0.35, 0.7, 1.0):
+        hanging = path[3] + sweep * length * step
+        hanging[:, 2] += 0.1 * length * step**2 - 0.25 * step + 0.35 * step * wide**2
+        path.append(hanging)
+    out = np.stack(path)
+    assert out.shape == (rows, columns, 3)
     return out
 
 

@@ -101,7 +101,10 @@ def draw_shape(rng: np.random.Generator, masculine: float, age: float) -> Float[
         values[name] += amount * masculine
     for name, amount in (("nose_length", 0.5), ("nose_width", 0.3), ("jowls", 0.7), ("upper_lip", -0.6)):
         values[name] += amount * old
-    for name, amount in (("eye_open", -0.5), ("mouth_corners", -0.5), ("eye_depth", 0.4)):
+    # the mean face looks sad and small-eyed beside people at rest
+    for name, amount in (("brow_tilt", 0.7), ("mouth_corners", 0.5), ("eye_size", 0.7), ("eye_open", 0.3)):
+        values[name] += amount
+    for name, amount in (("eye_open", -0.5), ("mouth_corners", -0.4), ("eye_depth", 0.4)):
         values[name] += amount * old
     shape = rest_points()
     for name, value in values.items():

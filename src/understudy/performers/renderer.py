@@ -186,6 +186,7 @@ def _add_hair(
     corners: list[np.ndarray] = []
     places: list[np.ndarray] = []
     normals: list[np.ndarray] = []
+    one_sided: list[np.ndarray] = []
     first = 0
     for kind, local in pose_hair(hair, posed.skull):
         follow = np.ones((len(local), 1))
@@ -200,27 +201,35 @@ def _add_hair(
         normals.append(normal if outward > 0 else -normal)
         corners.append(triangles + first)
         places.append(uv[triangles])
+        sign = 1.0 if outward > 0 else -1.0
+        one_sided.append(np.full(len(triangles), 0.0 if kind in ("curtain", "fringe") else sign))
         first += len(points)
     vertices, faces, normal = np.concatenate(every), np.concatenate(corners), np.concatenate(normals)
     xy = scene.project(vertices, width, height)[0].astype(np.float32)
+    # of the closed shell only the side towards the viewer is drawn
+    seen = front_facing(xy, faces) * np.concatenate(one_sided) <= 0
+    faces = faces[seen]
     layer = Layer(
         xy, vertices[:, 2].copy(), normal, np.ones(len(vertices), np.float32), faces,
-        np.concatenate(places).astype(np.float32), np.ones((len(faces), 1), np.float32),
+        np.concatenate(places)[seen].astype(np.float32), np.ones((len(faces), 1), np.float32),
     )  # fmt: skip
     fragments = collect(layer, height, width)
     texture = sample(hair.texture, fragments.uv, SHEET)
+    behind = depth.reshape(-1)[fragments.pixels]
+    front = np.clip((behind - fragments.raster.depth.reshape(-1)[fragments.pixels] + 0.15) / 0.3, 0, 1)
+    cover = texture[:, 3] * front
+    keep = np.flatnonzero(cover > 0.004)
+    fragments, texture, cover = fragments.only(keep), texture[keep], cover[keep, None]
     relief = sample(hair.relief[..., None], fragments.uv, SHEET)[:, 0]
     away = fragments.normals[:, 2] > 0
     fragments.normals[away] *= -1
     emboss(fragments, relief, scene.focal(width, height) / scene.distance)
-    shine = np.full(len(relief), 0.22, np.float32)
+    shine = np.full(len(relief), 0.1, np.float32)
     shade = np.where(away, np.float32(0.5), np.float32(1.0))
-    lit = light(fragments.normals, texture, 0.42, shine, shade, scene)
-    behind = depth.reshape(-1)[fragments.pixels]
-    front = np.clip((behind - fragments.raster.depth.reshape(-1)[fragments.pixels] + 0.15) / 0.3, 0, 1)
-    cover = (texture[:, 3] * front)[:, None].astype(np.float32)
-    over = compose(fragments, layer, np.concatenate([lit * cover, cover], 1), gap=1.5)
-    alpha = np.clip(over[..., 3:], 0, 1)
-    picture *= 1 - alpha
-    picture[..., :3] += over[..., :3]
-    picture[..., 3:4] += alpha
+    lit = light(fragments.normals, texture, 0.3, shine, shade, scene)
+    over = compose(fragments, layer, np.concatenate([lit * cover, cover], 1), gap=1.5).reshape(-1, 4)
+    where = np.flatnonzero(over[:, 3] > 0)
+    flat, added = picture.reshape(-1, 6), over[where]
+    rows = flat[where] * (1 - np.minimum(added[:, 3:], 1))
+    rows[:, :4] += added
+    flat[where] = rows

@@ -47,6 +47,12 @@ class Fragments:
     normals: Float32[np.ndarray, "n 3"]
     shade: Float32[np.ndarray, "n"]
 
+    def only(self, keep: Int[np.ndarray, "m"]) -> Fragments:
+        """Some of the fragments; the others were transparent."""
+        return Fragments(
+            self.raster, self.pixels[keep], self.uv[keep], np.ascontiguousarray(self.normals[keep]), self.shade[keep]
+        )
+
 
 def vertex_normals(
     vertices: Float32[np.ndarray, "v 3"], triangles: Int[np.ndarray, "t 3"], gather: object | None = None
@@ -89,9 +95,9 @@ def collect(layer: Layer, height: int, width: int) -> Fragments:
         ((pixels // width) + 0.5).astype(np.float32)[:, None],
     )
     values = rows[:, :6] + rows[:, 6:12] * x + rows[:, 12:] * y
-    normals = values[:, 2:5]
+    normals = np.ascontiguousarray(values[:, 2:5])
     normals /= np.sqrt(np.einsum("nk,nk->n", normals, normals))[:, None] + np.float32(1e-6)
-    return Fragments(raster, pixels, values[:, :2], normals, values[:, 5])
+    return Fragments(raster, pixels, np.ascontiguousarray(values[:, :2]), normals, np.ascontiguousarray(values[:, 5]))
 
 
 def sample(
