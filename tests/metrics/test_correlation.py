@@ -40,6 +40,7 @@ def face(gap: float, scale: float = 1.0, yaw: float = 0.0) -> np.ndarray:
 
 def test_mouth_opening_in_eye_distances():
     assert eye_distance(face(0.0, 3.0)[None]) == pytest.approx([6.0])
+    # whatever the size and the turn
     assert mouth_opening(face(0.5, 40.0, 0.8)[None]) == pytest.approx([0.25]), (
         "whatever the size and the turn"
     )

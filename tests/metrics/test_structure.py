@@ -44,13 +44,10 @@ def test_ssim_inside_a_mask_is_the_weighted_mean(pair):
     mask = torch.rand(2, 1, 24, 30, generator=torch.Generator().manual_seed(5))
     got = ssim(*pair, mask)
     for item in range(2):
-        planes = np.mean(
-            [ssim_by_hand(*(p[item, k].double().numpy() for p in pair)) for k in range(3)], axis=0
-        )
+        maps = [ssim_by_hand(*(p[item, k].double().numpy() for p in pair)) for k in range(3)]
         weights = mask[item, 0, 5:-5, 5:-5].double().numpy()
-        assert float(got[item]) == pytest.approx(
-            (np.mean(maps, axis=0) * weights).sum() / weights.sum(), abs=1e-9
-        )
+        expected = (np.mean(maps, axis=0) * weights).sum() / weights.sum()
+        assert float(got[item]) == pytest.approx(expected, abs=1e-9)
 
 
 def test_psnr_is_the_formula(pair):
