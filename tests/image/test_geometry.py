@@ -8,9 +8,9 @@ import torch
 from torch.nn import functional as F
 
 from understudy.errors import ShapeError
-from understudy.image import geometry
+from understudy.image import geometry, landmarks
 from understudy.image.geometry import TEMPLATE_51
-from understudy.image.landmarks import MESH_TO_68, SYMMETRIC_PAIRS
+from understudy.image.landmarks import MESH_TO_68
 
 # DeepFaceLab's own alignment function was run on the 68 points that ``golden_points`` makes, for a crop of
 # 256 pixels. Its template lies 0.009873 to the left of ours.
@@ -43,17 +43,9 @@ def rotation_of(yaw: float, pitch: float, roll: float) -> np.ndarray:
 
 
 def mesh_head() -> np.ndarray:
-    """Mirror-symmetric points, with the named ones of the forehead straight above, at the measured lean."""
-    generator = np.random.default_rng(0)
-    mesh = generator.uniform(-1, 1, (478, 3))
-    mesh[SYMMETRIC_PAIRS[:, 0]] = generator.uniform((-7, -7, -2), (-1, 5, 2), (len(SYMMETRIC_PAIRS), 3))
-    mesh[SYMMETRIC_PAIRS[:, 1]] = mesh[SYMMETRIC_PAIRS[:, 0]] * [-1, 1, 1]
-    lean = math.tan(math.radians(4.5))
-    for index in (10, 151, 109, 338, 67, 297, 103, 332):
-        mesh[index, 1:] = -8.0, 8.0 * lean
-    for index in (2, 98, 327, 50, 280, 101, 330):
-        mesh[index, 1:] = 2.0, -2.0 * lean
-    mesh[[10, 151, 2], 0] = 0.0
+    """A mesh whose rigid points lie as in the mean head, the others anywhere."""
+    mesh = np.random.default_rng(0).uniform(-1, 1, (478, 3))
+    mesh[geometry._HEAD_POINTS] = geometry._HEAD_PLACES
     return mesh
 
 
@@ -171,10 +163,21 @@ def test_pose_signs() -> None:
     assert (rotation_of(0, 0, 30) @ np.array([1.0, 0, 0]))[1] > 0  # the person's left side sinks: clockwise
 
 
-def test_pose_ignores_the_jaw() -> None:
-    mesh = mesh_head()
-    mesh[152] += [0.0, 3.0, 1.0]
-    np.testing.assert_allclose(geometry.pose_of_points(mesh), (0, 0, 0), atol=1e-9)
+def test_pose_of_other_people_who_speak() -> None:
+    generator = np.random.default_rng(5)
+    for yaw, pitch, roll in ((0, 0, 0), (60, 10, -15), (-45, -20, 30)):
+        mesh = mesh_head() * [1.06, 0.95, 1.0]
+        mesh += generator.normal(size=mesh.shape) * 0.2  # centimetres
+        mesh[152] += [0.0, 3.0, 1.0]
+        points = mesh @ rotation_of(yaw, pitch, roll).T
+        np.testing.assert_allclose(geometry.pose_of_points(points), (yaw, pitch, roll), atol=3.0)
+
+
+def test_the_mean_head_is_symmetric() -> None:
+    places = dict(zip(geometry._HEAD_POINTS.tolist(), geometry._HEAD_PLACES, strict=True))
+    for right, left in landmarks.SYMMETRIC_PAIRS.tolist():
+        if right in places:
+            np.testing.assert_array_equal(places[right], places[left] * [-1, 1, 1])
 
 
 def test_box_of_points() -> None:

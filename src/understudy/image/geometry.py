@@ -14,7 +14,7 @@ from jaxtyping import Float, Float64
 
 from understudy.contracts import Alignment, CropMode
 from understudy.errors import ShapeError
-from understudy.image.landmarks import ALL_POINTS, FACE_OVAL, MESH_POINTS, SYMMETRIC_PAIRS, points68
+from understudy.image.landmarks import ALL_POINTS, FACE_OVAL, MESH_POINTS, points68
 
 TEMPLATE_51: Float64[np.ndarray, "51 2"] = np.array(
     [
@@ -51,11 +51,45 @@ PADDING: dict[CropMode, float] = {
 
 _ALIGN_TEMPLATE = TEMPLATE_51[[index - 17 for index in ALIGN_68]]
 
-_HIGH = (10, 151, 109, 338, 67, 297, 103, 332)
-_LOW = (2, 98, 327, 50, 280, 101, 330)
-_TILT = math.radians(4.5)
-"""How much the line from ``_LOW`` to ``_HIGH`` of a mean head that looks straight ahead leans away from the
-viewer."""
+_MIDLINE: dict[int, tuple[float, float, float]] = {
+    10: (0.0, -5.4, -0.5),
+    151: (0.0, -3.9, -0.9),
+    9: (0.0, -2.2, -1.2),
+    168: (0.0, -0.6, -1.1),
+    6: (0.0, 0.1, -1.6),
+    197: (0.0, 0.7, -2.1),
+    195: (0.0, 1.3, -2.7),
+    5: (0.0, 2.0, -3.2),
+    4: (0.0, 2.8, -3.5),
+    1: (0.0, 3.4, -3.3),
+    2: (0.0, 4.1, -1.8),
+}
+_PAIRED: dict[tuple[int, int], tuple[float, float, float]] = {
+    (33, 263): (4.6, -0.1, 1.1),
+    (133, 362): (1.7, 0.1, 0.5),
+    (127, 356): (7.4, 0.6, 6.1),
+    (234, 454): (7.3, 2.1, 6.5),
+    (162, 389): (7.2, -1.0, 5.1),
+    (21, 251): (6.8, -2.3, 3.8),
+    (54, 284): (6.2, -3.5, 2.7),
+    (103, 332): (5.1, -4.4, 1.4),
+    (67, 297): (3.6, -5.1, 0.3),
+    (98, 327): (1.6, 3.9, -1.0),
+    (129, 358): (2.0, 3.3, -0.6),
+    (50, 280): (4.9, 3.0, 0.4),
+    (117, 346): (5.3, 1.5, 1.0),
+}
+"""Where the points that expressions move little lie in a head that looks straight ahead: x to the person's
+left, y down, z into the head, in centimetres; of each pair the left one. The head is the performers' at
+rest."""
+
+_HEAD = _MIDLINE | {
+    index: (sign * x, y, z)
+    for pair, (x, y, z) in _PAIRED.items()
+    for index, sign in zip(pair, (-1.0, 1.0), strict=True)
+}
+_HEAD_POINTS = np.array(list(_HEAD))
+_HEAD_PLACES = np.array(list(_HEAD.values()))
 
 
 # ------------------------------------------------------------------------------------------------ fits
@@ -174,26 +208,21 @@ def box_of_points(points: Float[np.ndarray, "n d"]) -> Float64[np.ndarray, "4"]:
 def axes_of_points(points: Float[np.ndarray, "n d"]) -> Float64[np.ndarray, "3 3"]:
     """Axes of the head as columns: to the person's left, down, and from the face into the head.
 
-    The first is the mean direction between mirror-image points of the skull's front, the second follows the
-    line from forehead to cheeks and nose base; the jaw and the mouth, which move, have no part in it.
+    The rotation that brings a mean head nearest to the mesh's own three dimensions (Umeyama 1991, equation
+    40), by points of forehead, temples, eye corners, nose and cheeks; jaw, mouth and brows, which move, have
+    no part in it.
 
     Args:
         points: mesh, ``(478, 3)`` or ``(468, 3)``.
+
+    Raises:
+        ShapeError: another shape.
     """
     if points.shape not in ((ALL_POINTS, 3), (MESH_POINTS, 3)):
         raise ShapeError("points", "(478, 3) or (468, 3)", points.shape)
-    mesh = np.asarray(points, np.float64)
-    across = (mesh[SYMMETRIC_PAIRS[:, 1]] - mesh[SYMMETRIC_PAIRS[:, 0]]).sum(0)
-    across /= np.linalg.norm(across)
-    down = mesh[list(_LOW)].mean(0) - mesh[list(_HIGH)].mean(0)
-    down -= across * (across @ down)
-    down /= np.linalg.norm(down)
-    inward = np.cross(across, down)
-    down, inward = (
-        math.cos(_TILT) * down + math.sin(_TILT) * inward,
-        math.cos(_TILT) * inward - math.sin(_TILT) * down,
-    )
-    return np.column_stack([across, down, inward])
+    marks = np.asarray(points[_HEAD_POINTS], np.float64)
+    u, _, v = np.linalg.svd((marks - marks.mean(0)).T @ (_HEAD_PLACES - _HEAD_PLACES.mean(0)))
+    return (u * np.array([1.0, 1.0, np.sign(np.linalg.det(u @ v))])) @ v
 
 
 def pose_of_points(points: Float[np.ndarray, "n d"]) -> tuple[float, float, float]:
