@@ -73,7 +73,7 @@ class VideoInfo:
     subtitles: int = 0
     """Number of subtitle tracks."""
     metadata: Mapping[str, str] = field(default_factory=dict[str, str])
-    """The container's tags: title, comment, creation time…"""
+    """The container's tags by lower-case name: title, comment, creation_time…"""
 
     @property
     def rotation(self) -> int:

@@ -144,7 +144,7 @@ def _describe(path: Path, container: InputContainer, stream: VideoStream) -> Vid
         interlaced=picture.interlaced_frame,
         sound=tuple(_sound(track) for track in container.streams.audio),
         subtitles=len(container.streams.subtitles),
-        metadata=dict(container.metadata),
+        metadata={key.lower(): value for key, value in container.metadata.items()},
     )
 
 
