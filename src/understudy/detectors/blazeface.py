@@ -98,7 +98,7 @@ class BlazeFaceDetector:
 
     def _upright(self, image: UInt8[np.ndarray, "h w 3"], *, tiles: bool) -> Float64[np.ndarray, "n 17"]:
         """Score, box and keypoints of upright faces."""
-        looks: list[Float64[np.ndarray, "n 17"]] = []
+        looks: list[Float64[np.ndarray, "_ 17"]] = []
         long_side = max(image.shape[:2])
         smallest = max(self.settings.smallest, FEWEST_PIXELS / long_side)
         if self.near is not None:
@@ -209,7 +209,7 @@ def _blended(rows: Float64[np.ndarray, "n 17"]) -> Float64[np.ndarray, "m 17"]:
     return np.array(out).reshape(-1, 17)
 
 
-def _one_each(looks: list[Float64[np.ndarray, "n 17"]]) -> Float64[np.ndarray, "m 17"]:
+def _one_each(looks: list[Float64[np.ndarray, "_ 17"]]) -> Float64[np.ndarray, "m 17"]:
     """Faces of several looks at one picture, each once, best first."""
     rows = np.concatenate(looks) if looks else np.empty((0, 17))
     kept: list[Float64[np.ndarray, "17"]] = []

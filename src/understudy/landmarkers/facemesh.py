@@ -188,7 +188,7 @@ def _cut(
 
 def _reduced(
     image: UInt8[np.ndarray, "h w 3"], matrix: Float64[np.ndarray, "2 3"], size: int, reduction: float
-) -> tuple[UInt8[np.ndarray, "h w 3"], Float64[np.ndarray, "2 3"]]:
+) -> tuple[UInt8[np.ndarray, "rows columns 3"], Float64[np.ndarray, "2 3"]]:
     """The part of a picture that is needed, averaged down to nearly the size that is wanted."""
     corners = transform_points(
         invert(matrix), np.array([[0, 0], [size, 0], [size, size], [0, size]], np.float64)

@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -27,6 +28,8 @@ CHUNK = 1 << 20
 """Bytes read at a time."""
 ATTEMPTS = 4
 """How often a broken HTTP transfer is taken up again in one call."""
+PAUSE_SECONDS = 1.0
+"""Wait before a broken transfer is taken up again; longer each time."""
 TIMEOUT_SECONDS = 30.0
 """Silence after which an HTTP transfer counts as broken."""
 TAIL_LINES = 12
@@ -145,10 +148,12 @@ def download_web(source: WebFile, final: Path, sha256: str) -> Iterator[int]:
         raise WeightsError(f"{source.url}: only http and https addresses are fetched")
     part = final.with_name(final.name + ".part")
     trouble: Exception | None = None
-    for _ in range(ATTEMPTS):
+    for attempt in range(ATTEMPTS):
+        time.sleep(PAUSE_SECONDS * attempt)
         try:
             yield from _transfer(source.url, part)
         except urllib.error.HTTPError as error:
+            error.close()
             if error.code < 500:
                 raise WeightsError(
                     f"{source.url}: the server answered {error.code} {error.reason}"
@@ -179,6 +184,7 @@ def _transfer(url: str, part: Path) -> Iterator[int]:
         answer: HTTPResponse = urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS)
     except urllib.error.HTTPError as error:
         if error.code == 416 and have:  # nothing left to send: the hash will tell whether it is whole
+            error.close()
             return
         raise
     with answer:

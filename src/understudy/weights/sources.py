@@ -82,9 +82,7 @@ class WeightTable:
         """
         for other in self._files.values():
             if (other.name == file.name or other.file_name == file.file_name) and other != file:
-                raise WeightsError(
-                    f"two different weight files are declared as {file.name!r} / {file.file_name!r}"
-                )
+                raise WeightsError(f"two weight files are declared as {file.name!r} / {file.file_name!r}")
         self._files[file.name] = file
         return file
 

@@ -16,7 +16,7 @@ import zipfile
 import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
-from typing import IO
+from typing import Protocol, runtime_checkable
 
 from understudy.durable import fill, new_file, sweep, write_text
 from understudy.errors import OutputError, WeightsError
@@ -29,6 +29,15 @@ STAGE = "weights"
 """Stage name of the events."""
 ARCHIVE_ENDINGS = (".whl", ".zip", ".tar.gz", ".tgz", ".tar")
 """Archives that ``import_file`` opens."""
+
+
+@runtime_checkable
+class Readable(Protocol):
+    """An open file, or a member of an open archive."""
+
+    def read(self, size: int, /) -> bytes:
+        """The next bytes, at most ``size``; none at the end."""
+        ...
 
 
 class WeightStore:
@@ -182,7 +191,7 @@ class WeightStore:
             raise _damaged(str(archive), error) from error
         return saved
 
-    def _write(self, file: WeightFile, data: IO[bytes], origin: str) -> Path:
+    def _write(self, file: WeightFile, data: Readable, origin: str) -> Path:
         """Copy to a temporary name, check the hash, rename."""
         final = self.folder / file.file_name
         self._make_folder(self.folder)
@@ -257,7 +266,7 @@ def _one_per_source(files: list[WeightFile]) -> list[WeightFile]:
     return list({file.source: file for file in files}.values())
 
 
-def _chunks(data: IO[bytes], origin: str) -> Iterator[bytes]:
+def _chunks(data: Readable, origin: str) -> Iterator[bytes]:
     """Content of a file in pieces; what goes wrong in reading is the archive's fault, not the disk's."""
     while True:
         try:
@@ -273,7 +282,7 @@ def _damaged(origin: str, error: Exception) -> WeightsError:
     return WeightsError(f"{origin}: damaged archive ({error}); remove it and get it again")
 
 
-def _members(archive: Path) -> Iterator[tuple[str, IO[bytes]]]:
+def _members(archive: Path) -> Iterator[tuple[str, Readable]]:
     """Names and contents of an archive's plain files."""
     if zipfile.is_zipfile(archive):
         with zipfile.ZipFile(archive) as box:
