@@ -105,7 +105,7 @@ def _hair(rng: np.random.Generator, tone: float, age: float) -> Color:
     )
     color = np.array(HAIR_COLORS[int(rng.choice(7, p=weights / weights.sum()))])
     grey = np.clip(rng.normal((age - 48) / 22, 0.3), 0, 1)
-    silver = rng.uniform(0.5, 0.78) * np.array([1.0, 0.99, 0.97])
+    silver = rng.uniform(0.5, 0.78) * np.array([1.0, 0.965, 0.92])
     mixed = np.clip((color + (silver - color) * grey) * rng.uniform(0.85, 1.15), 0.03, 0.95)
     return (float(mixed[0]), float(mixed[1]), float(mixed[2]))
 

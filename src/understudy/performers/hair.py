@@ -186,7 +186,9 @@ def _fringe(hair: Hair, skull: np.ndarray) -> np.ndarray:
     index = (wide * 12) % 72
     shell = _shell(hair, skull)
     rings = [shell[k] for k in (7, 5, 3)] + [around @ skull[0]]
-    path = [np.stack([np.interp(index, np.arange(_AROUND), ring[:, k]) for k in range(3)], 1) for ring in rings]
+    path = [
+        np.stack([np.interp(index, np.arange(_AROUND), ring[:, k]) for k in range(3)], 1) for ring in rings
+    ]
     outward = path[-1] - np.array([0.0, -1.0, 7.0])
     outward /= np.linalg.norm(outward, axis=1, keepdims=True)
     for ring, lift in zip(path, (0.12, 0.3, 0.5, 0.62), strict=True):

@@ -133,7 +133,7 @@ def _person(seed: int) -> Performer:
     width = float(np.abs(shape[[234, 454], 0]).mean() / 7.0)
     build = Build(
         skull_width=float(np.clip(width * rng.normal(1.0, 0.025), 0.88, 1.15)),
-        skull_height=float(rng.normal(1.0, 0.04)),
+        skull_height=float(rng.normal(0.96, 0.035)),
         skull_depth=float(rng.normal(1.0, 0.03)),
         neck_width=float(np.clip(rng.normal(0.98 + 0.09 * masculine, 0.05), 0.8, 1.2)),
         neck_length=float(rng.normal(1.0, 0.25)),
@@ -142,7 +142,11 @@ def _person(seed: int) -> Performer:
         ear_flare=float(np.clip(rng.normal(1.0, 0.4), 0.3, 2.2)),
         ear_height=float(rng.normal(0, 0.3)),
     )
-    return Performer(seed, shape, build, draw_appearance(rng, masculine, age))
+    look = draw_appearance(rng, masculine, age)
+    if look.hair_style in ("bob", "long"):
+        # long hair lies over the ears and presses them to the head
+        build = replace(build, ear_flare=0.15, ear_size=build.ear_size * 0.8)
+    return Performer(seed, shape, build, look)
 
 
 @lru_cache(maxsize=16)

@@ -50,7 +50,11 @@ class Fragments:
     def only(self, keep: Int[np.ndarray, "m"]) -> Fragments:
         """Some of the fragments; the others were transparent."""
         return Fragments(
-            self.raster, self.pixels[keep], self.uv[keep], np.ascontiguousarray(self.normals[keep]), self.shade[keep]
+            self.raster,
+            self.pixels[keep],
+            self.uv[keep],
+            np.ascontiguousarray(self.normals[keep]),
+            self.shade[keep],
         )
 
 
@@ -97,7 +101,9 @@ def collect(layer: Layer, height: int, width: int) -> Fragments:
     values = rows[:, :6] + rows[:, 6:12] * x + rows[:, 12:] * y
     normals = np.ascontiguousarray(values[:, 2:5])
     normals /= np.sqrt(np.einsum("nk,nk->n", normals, normals))[:, None] + np.float32(1e-6)
-    return Fragments(raster, pixels, np.ascontiguousarray(values[:, :2]), normals, np.ascontiguousarray(values[:, 5]))
+    return Fragments(
+        raster, pixels, np.ascontiguousarray(values[:, :2]), normals, np.ascontiguousarray(values[:, 5])
+    )
 
 
 def sample(
@@ -106,6 +112,8 @@ def sample(
     """Bilinear look-up; ``uv`` in texels of a texture of side ``full``."""
     scale = texture.shape[0] / full
     count = len(uv)
+    if not count:
+        return np.zeros((0, texture.shape[2]), np.float32)
     rows = -(-count // 1024)
     grid = np.zeros((rows * 1024, 2), np.float32)
     grid[:count] = uv * np.float32(scale) - np.float32(0.5)
