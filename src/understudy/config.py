@@ -165,7 +165,7 @@ def _say(hint: Any) -> str:
 
 
 def dump(config: Any) -> dict[str, Any]:
-    """A config as plain data for TOML; ``merge(type(config)(), dump(config))`` equals it.
+    """Gives a config as plain data for TOML; merged over a fresh one it equals this one.
 
     None is written as the word ``none``.
     """
@@ -173,6 +173,12 @@ def dump(config: Any) -> dict[str, Any]:
     for item in dataclasses.fields(config):
         out[item.name] = _plain(getattr(config, item.name))
     return out
+
+
+def base_of(config: Any, base: type[Any]) -> dict[str, Any]:
+    """The part of a config that belongs to a class it inherits from, as plain data."""
+    names = {item.name for item in dataclasses.fields(base)}
+    return {key: value for key, value in dump(config).items() if key in names}
 
 
 def _plain(value: Any) -> Any:

@@ -1,7 +1,7 @@
 """The project folder of one job: which files it was made from, its face sets, its run and its outputs.
 
-``<output>.understudy/project.toml`` is written after every stage, so that the same command goes on where the last one
-stopped. A stage is done again only when what it was made from has changed.
+``<output>.understudy/project.toml`` is written after every stage, so that the same command goes on where
+the last one stopped. A stage is done again only when what it was made from has changed.
 """
 
 from __future__ import annotations
@@ -53,7 +53,9 @@ class Project:
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise OutputError(f"project folder {folder}: cannot be made ({error.strerror}); choose another output") from None
+            raise OutputError(
+                f"project folder {folder}: cannot be made ({error.strerror}); choose another output"
+            ) from None
         self.state = self._read()
 
     @staticmethod
@@ -79,7 +81,9 @@ class Project:
     @property
     def run(self) -> Path | None:
         """The current run folder, if there is one."""
-        return self.runs / self.state.run if self.state.run and (self.runs / self.state.run).is_dir() else None
+        return (
+            self.runs / self.state.run if self.state.run and (self.runs / self.state.run).is_dir() else None
+        )
 
     def update(self, **changes: str | bool) -> None:
         """Changes the state and writes it."""

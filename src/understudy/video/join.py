@@ -16,8 +16,9 @@ from understudy import durable
 from understudy.errors import OutputError, VideoError
 from understudy.video.encoding import container_of
 from understudy.video.info import VideoInfo
+from understudy.video.muxing import muxer_options
 from understudy.video.sound import SoundCopy
-from understudy.video.writer import kept_tags, muxer_options
+from understudy.video.writer import kept_tags
 
 
 def join_parts(
@@ -56,11 +57,17 @@ def join_parts(
                 )
                 _join(parts, container, stream, {**kept_tags(like), **(metadata or {})}, sound_from)
         except (OSError, av.error.FFmpegError) as error:
-            raise OutputError(f"{output}: cannot be written: {getattr(error, 'strerror', None) or error}") from error
+            raise OutputError(
+                f"{output}: cannot be written: {getattr(error, 'strerror', None) or error}"
+            ) from error
 
 
 def _join(
-    parts: Sequence[Path], container: Any, template: Any, tags: Mapping[str, str], sound_from: Path | None  # noqa: ANN401  # av's stubs
+    parts: Sequence[Path],
+    container: Any,
+    template: Any,
+    tags: Mapping[str, str],
+    sound_from: Path | None,  # av's stubs
 ) -> None:
     with container:
         container.metadata.update(tags)
@@ -91,7 +98,9 @@ def _packets(parts: Sequence[Path], header: bytes) -> Iterator[Any]:
         with av.open(part) as source:
             stream = source.streams.video[0]
             if bytes(stream.codec_context.extradata or b"") != header:
-                raise VideoError(f"{part}: was encoded in another way than the parts before it; remove the parts and merge anew")
+                raise VideoError(
+                    f"{part}: was encoded in another way than the parts before it; remove the parts and merge anew"
+                )
             for packet in source.demux(stream):
                 if packet.dts is not None:
                     yield packet

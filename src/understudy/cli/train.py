@@ -1,0 +1,80 @@
+"""``understudy train``: two face sets to a swapper."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from understudy import config
+from understudy.cli.show import console, first_interrupt, follow
+from understudy.cli.words import seconds_of
+from understudy.errors import ConfigError
+from understudy.faces.faceset import FaceSet
+from understudy.pipelines import train as training
+from understudy.training.process import keep_pages
+from understudy.training.rundir import RunFolder
+
+
+@dataclass(frozen=True, kw_only=True)
+class Command(training.TrainSettings):
+    """The command's flags."""
+
+    source: Path | None = None
+    """Face set of the person who is put in (-s)."""
+    target: Path | None = None
+    """Face set of the footage that receives them (-t)."""
+    runs: Path = Path("runs")
+    """Folder in which a new run makes its own."""
+    run: Path | None = None
+    """Folder of a run to go on with, exactly as it would have gone on; its recipe holds."""
+    time: str | None = None
+    """Training time, those of earlier calls included: 90s, 10m, 2h30m."""
+    steps: int | None = None
+    """Training steps, those of earlier calls included."""
+    recipe: tuple[str, ...] = ()
+    """Recipes by name or file, left to right, under the command line: cpu, quick96."""
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Runs the command."""
+    command = config.parse(
+        Command(),
+        arguments,
+        prog="understudy train",
+        description="Train a swapper. Ctrl-C saves and ends; --run FOLDER goes on to the last bit as if never stopped.",
+        sections={"train": ""},
+    )
+    if command.source is None or command.target is None:
+        raise ConfigError("train: wanted --source FACES and --target FACES; see understudy train --help")
+    keep_pages()
+    source, target = FaceSet.open(command.source), FaceSet.open(command.target)
+    seconds = seconds_of(command.time) if command.time is not None else None
+    if command.run is not None:
+        folder = RunFolder(command.run)
+    else:
+        settings = config.merge(training.TrainSettings(), config.base_of(command, training.TrainSettings))
+        folder = training.start(settings, source, target, command.runs)
+    stopped = False
+
+    def ask() -> None:
+        nonlocal stopped
+        stopped = True
+
+    with first_interrupt(ask, "saving; Ctrl-C again to stop at once"):
+        follow(
+            training.train(
+                folder,
+                source,
+                target,
+                steps=command.steps,
+                time=seconds,
+                device=command.device if command.run is not None else None,
+                stop=lambda: stopped,
+            )
+        )
+    console.print(f"run: {folder.path}\nput it into footage with:")
+    console.print(
+        f"  understudy merge --swapper {folder.swapper} --target VIDEO --faces {command.target} -o result.mp4"
+    )
+    return 130 if stopped else 0

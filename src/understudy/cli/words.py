@@ -1,0 +1,20 @@
+"""Words on the command line that mean a quantity."""
+
+from __future__ import annotations
+
+import re
+
+from understudy.errors import ConfigError
+
+
+def seconds_of(text: str) -> float:
+    """``90``, ``90s``, ``10m``, ``2h30m`` as seconds.
+
+    Raises:
+        ConfigError: it is none of these.
+    """
+    match = re.fullmatch(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s?)?", text.strip())
+    if not text.strip() or match is None:
+        raise ConfigError(f"time: wanted something like 90s, 10m or 2h30m, got {text!r}")
+    hours, minutes, seconds = (float(group or 0) for group in match.groups())
+    return hours * 3600 + minutes * 60 + seconds

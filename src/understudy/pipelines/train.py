@@ -1,0 +1,218 @@
+"""Training: two face sets to a run folder with a swapper in it; a run that was stopped goes on exactly."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from torch import nn
+
+from understudy import config
+from understudy.errors import CheckpointError, ConfigError, FaceSetError
+from understudy.events import Event, Planned, Warned
+from understudy.faces.faceset import FaceRecord, FaceSet
+from understudy.image.draw import hull_mask
+from understudy.image.geometry import align, compose, invert
+from understudy.image.warp import crop
+from understudy.losses import LOSSES, Loss
+from understudy.models import MODELS, ModelSettings
+from understudy.performers import TEST_SEEDS_FROM
+from understudy.pipelines.setup import choose_device, make_context
+from understudy.pipelines.swapper import settings_without_name
+from understudy.training.augment import MARGIN, Augmentation, store_side
+from understudy.training.average import AverageSettings
+from understudy.training.batches import FaceStore, SwapFeed
+from understudy.training.loop import LoopSettings, Trainer
+from understudy.training.optim import OptimizerSettings
+from understudy.training.rundir import RunFolder, make_origin
+from understudy.training.task import SwapTask, SwapTaskSettings
+
+FEWEST_FACES = 8
+"""Faces of each person below which training is refused."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainSettings:
+    """How a swapper is trained."""
+
+    device: str = "auto"
+    """auto, cpu, cuda or cuda:N."""
+    batch: int = 8
+    """Faces of each person a step."""
+    model: ModelSettings = config.slot(MODELS, "df")
+    """What learns."""
+    losses: dict[str, Loss] = config.plugins(LOSSES, dssim={"weight": 10.0}, mse={"weight": 10.0})
+    """Terms of the picture; the mask's term is task.mask_weight."""
+    task: SwapTaskSettings = field(default_factory=SwapTaskSettings)
+    """How the terms are combined."""
+    augmentation: Augmentation = field(default_factory=Augmentation)
+    """How faces are changed before they are learned from."""
+    optimizer: OptimizerSettings = field(default_factory=OptimizerSettings)
+    """How weights follow gradients."""
+    average: AverageSettings = field(default_factory=AverageSettings)
+    """The running average of the weights that is given away."""
+    loop: LoopSettings = field(default_factory=LoopSettings)
+    """How long, how often to save."""
+
+
+def start(settings: TrainSettings, source: FaceSet, target: FaceSet, runs: Path) -> RunFolder:
+    """Makes the folder of a new run; nothing is trained yet.
+
+    Raises:
+        FaceSetError: too few faces, the same set twice, or performers that are kept for evaluation.
+    """
+    _check(source, target)
+    recipe = {"train": config.dump(settings)}
+    hashes = {"source": source.digest(), "target": target.digest()}
+    return RunFolder.create(runs, settings.model.name, recipe, make_origin(settings.loop.seed, hashes))
+
+
+def settings_of(run: RunFolder) -> TrainSettings:
+    """The settings with which a run was started.
+
+    Raises:
+        CheckpointError: its recipe cannot be read by this version.
+    """
+    try:
+        return config.merge(TrainSettings(), run.recipe["train"])
+    except (KeyError, ConfigError) as error:
+        raise CheckpointError(
+            f"{run.path / 'recipe.toml'}: cannot be used by this version ({error})"
+        ) from None
+
+
+def train(
+    run: RunFolder,
+    source: FaceSet,
+    target: FaceSet,
+    *,
+    steps: int | None = None,
+    time: float | None = None,
+    device: str | None = None,
+    stop: Callable[[], bool] = lambda: False,
+) -> Iterator[Event]:
+    """Trains a run from where it stands.
+
+    Args:
+        run: its folder, see ``start``.
+        source: faces of the person who is put in.
+        target: faces of the footage that receives them.
+        steps: bound on all steps of the run, those of earlier calls included; None: as in its recipe.
+        time: bound on all seconds of training; None: as in its recipe.
+        device: where to train; None: as in its recipe.
+        stop: asked before every step; True saves and ends.
+
+    Raises:
+        FaceSetError: the face sets are not those that the run was started with.
+        CheckpointError: the run's checkpoints are damaged or of another model.
+    """
+    settings = settings_of(run)
+    if steps is not None or time is not None:
+        settings = dataclasses.replace(
+            settings, loop=dataclasses.replace(settings.loop, steps=steps, time=time)
+        )
+    wanted = run.origin["face_sets"]
+    for name, faces in (("source", source), ("target", target)):
+        if wanted[name] != faces.digest():
+            yield Warned(
+                message=f"the {name}'s face set has changed since the run was started: the run goes on, but is no longer "
+                "the same to the last bit"
+            )
+    chosen = choose_device(device or settings.device)
+    torch.manual_seed(settings.loop.seed)
+    model = settings.model.build(make_context(chosen))
+    assert isinstance(model, nn.Module)
+    stores: list[FaceStore] = []
+    for faces in (source, target):
+        stores.append(load_faces(faces, settings.model, max(model.resolution, model.output_resolution)))
+    megabytes = sum(store.nbytes for store in stores) / 1e6
+    yield Planned(
+        lines=(
+            f"training on {len(stores[0])} faces of the source and {len(stores[1])} of the target ({megabytes:.0f} MB)",
+        )
+    )
+    feed = SwapFeed(
+        stores[0],
+        stores[1],
+        batch=settings.batch,
+        resolution=model.resolution,
+        output_resolution=model.output_resolution,
+        augmentation=settings.augmentation,
+        device=chosen,
+        seed=settings.loop.seed,
+    )
+    task = SwapTask(
+        model,
+        feed,
+        settings.losses,
+        settings.task,
+        name=settings.model.name,
+        model_settings=settings_without_name(config.dump(settings.model)),
+    )
+    trainer = Trainer(task, run, settings.loop, settings.optimizer, settings.average, stop=stop)
+    yield from trainer.train()
+
+
+def load_faces(faces: FaceSet, model: ModelSettings, resolution: int) -> FaceStore:
+    """Every face that may be learned from, framed for the model.
+
+    Args:
+        faces: a face set; rejected faces are left out.
+        model: says how much of the head a crop shows.
+        resolution: the larger of the model's input and output sides.
+    """
+    records = faces.for_training()
+    side = store_side(resolution)
+    return FaceStore.collect(
+        (frame_face(faces.read_crop(record), record, model, side) for record in records),
+        len(records),
+        resolution,
+    )
+
+
+def frame_face(
+    picture: np.ndarray, record: FaceRecord, model: ModelSettings, side: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """A stored crop as a training picture: the model's square with its margin, and the mask of the face.
+
+    Args:
+        picture: the stored crop, RGB uint8 (s, s, 3).
+        record: its entry in the face set.
+        model: says how much of the head a crop shows.
+        side: of the training picture, pixels.
+    """
+    wanted = align(record.points, model.crop).crop_matrix(side, model.coverage * MARGIN)
+    stored = record.alignment.crop_matrix(picture.shape[0])
+    framed = crop(picture, compose(wanted, invert(stored)), side)
+    mask = hull_mask(record.points, wanted, side)
+    return framed, cv2.convertScaleAbs(mask, alpha=255.0)
+
+
+def _check(source: FaceSet, target: FaceSet) -> None:
+    if source.path.resolve() == target.path.resolve():
+        raise FaceSetError(
+            f"source and target are the same face set ({source.path}); a swap needs two persons"
+        )
+    for name, faces in (("source", source), ("target", target)):
+        count = len(faces.for_training())
+        if count < FEWEST_FACES:
+            raise FaceSetError(
+                f"the {name}'s face set {faces.path} has {count} usable faces, training needs at least {FEWEST_FACES}; "
+                "extract more footage, or undo rejections"
+            )
+        for seed in performer_seeds(faces):
+            if seed >= TEST_SEEDS_FROM:
+                raise FaceSetError(
+                    f"the {name}'s face set {faces.path} shows performer {seed}: seeds from {TEST_SEEDS_FROM} up belong "
+                    "to the evaluation's test half and are never trained on; draw another performer"
+                )
+
+
+def performer_seeds(faces: FaceSet) -> list[int]:
+    """Seeds of the performers in a face set, as its footage declared them."""
+    return [int(seed) for line in faces.sources.values() for seed in line.get("performers", ())]
