@@ -1,5 +1,3 @@
-"""A run small enough for tests: random textures in place of faces, a model of a few thousand weights."""
-
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -7,68 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
-
-
-class NoWeights:
-    def path(self, name: str) -> Path:
-        raise AssertionError(name)
-
-
-def make_task(*, seed: int = 0, faces: int = 10, batch: int = 2, **augmentation: Any):
-    from understudy.config import dump
-    from understudy.contracts import Context
-    from understudy.losses import LOSSES
-    from understudy.models import MODELS
-    from understudy.training.augment import Augmentation
-    from understudy.training.batches import SwapFeed, random_store
-    from understudy.training.task import SwapTask, SwapTaskSettings
-
-    device = torch.device("cpu")
-    settings = MODELS["df"](
-        resolution=32, options="u", e_dims=4, ae_dims=8, d_dims=4, d_mask_dims=2, normalized=True
-    )
-    torch.manual_seed(seed)
-    model = settings.build(Context(device=device, weights=NoWeights()))
-    feed = SwapFeed(
-        random_store(faces, 32, 1),
-        random_store(faces + 3, 32, 2),
-        batch=batch,
-        resolution=32,
-        output_resolution=32,
-        augmentation=Augmentation(**augmentation),
-        device=device,
-        seed=seed,
-    )
-    losses = {name: LOSSES[name]() for name in ("dssim", "mse")}
-    return SwapTask(
-        model,
-        feed,
-        losses,
-        SwapTaskSettings(preview_faces=2),
-        name="df",
-        model_settings=dump(settings),
-    )
-
-
-def make_trainer(path: Path, *, task: Any = None, optimizer: Any = None, **settings: Any):
-    from understudy.training.average import AverageSettings
-    from understudy.training.loop import LoopSettings, Trainer
-    from understudy.training.optim import OptimizerSettings
-    from understudy.training.rundir import RunFolder, make_origin
-
-    runs = sorted(path.glob("*_df"))
-    run = RunFolder(runs[0]) if runs else RunFolder.create(path, "df", {"a": 1}, make_origin(0, {}))
-    extra = {key: settings.pop(key) for key in ("stop", "clock") if key in settings}
-    chosen = {"precision": "fp32", "threads": 1, "preview_every": 0.0, "report_every": 0.0, **settings}
-    return Trainer(
-        task or make_task(),
-        run,
-        LoopSettings(**chosen),
-        optimizer or OptimizerSettings(warm_up=5),
-        AverageSettings(every=2),
-        **extra,
-    )
+from small_run import make_trainer
 
 
 @pytest.fixture

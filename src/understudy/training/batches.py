@@ -29,7 +29,7 @@ class FaceStore:
         margin: how many times the model's square the pictures are wide.
     """
 
-    def __init__(self, faces: UInt8[np.ndarray, "n 4 s s"], *, margin: float = MARGIN) -> None:
+    def __init__(self, faces: UInt8[np.ndarray, "..."], *, margin: float = MARGIN) -> None:
         if faces.ndim != 4 or faces.shape[1] != 4 or faces.shape[2] != faces.shape[3]:
             raise ShapeError("faces", "(n, 4, S, S)", faces.shape)
         if not len(faces):

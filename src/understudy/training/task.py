@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, TypeVar, cast
+from typing import Any, Protocol, TypeVar, cast, runtime_checkable
 
 import numpy as np
 import torch
@@ -22,6 +22,7 @@ B = TypeVar("B")
 """What a task's step learns from."""
 
 
+@runtime_checkable
 class Task(Protocol[B]):
     """What the loop drives. Everything random must follow from the step and from torch's global generator."""
 
@@ -49,6 +50,7 @@ class Task(Protocol[B]):
         ...
 
 
+@runtime_checkable
 class LossTerm(Protocol):
     """A loss plugin, as ``losses.Loss`` is."""
 
