@@ -10,7 +10,7 @@ turned by 90, 180 and 270 degrees.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -21,6 +21,7 @@ from jaxtyping import Float32, Float64, UInt8
 from understudy.contracts import Context, Detection
 from understudy.detectors import DETECTORS, DetectorSettings
 from understudy.errors import ConfigError
+from understudy.image.pyramid import halved, halvings
 from understudy.nn.litert import LiteNetwork
 
 NEAR_FACE = 0.2
@@ -84,43 +85,46 @@ class BlazeFaceDetector:
 
     def __call__(self, image: UInt8[np.ndarray, "h w 3"]) -> list[Detection]:
         """Faces of an RGB picture, in its pixels, best first."""
-        rows = self._upright(image, tiles=True)
+        rows = _one_each(self._upright(image))
         if self.settings.rotated and not np.any(rows[:, 0] >= SURE):
-            turned = [
-                _turned_back(self._upright(np.rot90(image, turns), tiles=False), turns, image.shape)
-                for turns in (1, 2, 3)
-            ]
-            rows = _one_each([rows, *turned])
+            rows = _one_each([rows, *self._turned(image)])
         return [
             Detection(box=row[1:5].copy(), score=float(row[0]), keypoints=row[5:].reshape(6, 2).copy())
             for row in rows
         ]
 
-    def _upright(self, image: UInt8[np.ndarray, "h w 3"], *, tiles: bool) -> Float64[np.ndarray, "n 17"]:
-        """Score, box and keypoints of upright faces."""
-        looks: list[Float64[np.ndarray, "_ 17"]] = []
+    def _upright(self, image: UInt8[np.ndarray, "h w 3"]) -> Iterator[Float64[np.ndarray, "_ 17"]]:
+        """Score, box and keypoints of upright faces, of one look after the other."""
         long_side = max(image.shape[:2])
         smallest = max(self.settings.smallest, FEWEST_PIXELS / long_side)
+        nothing = True
         if self.near is not None:
-            looks.append(self.near(image, self.settings.threshold))
+            (rows,) = self.near(image, self.settings.threshold)
+            nothing = not len(rows)
+            yield rows
         if self.far is not None:
-            nothing = not looks or not len(looks[0])
             if nothing or smallest < NEAR_FACE:
-                looks.append(self.far(image, self.settings.far_threshold))
-            if tiles and smallest < FAR_FACE:
-                looks.extend(self._tiles(image, self.far, math.ceil(long_side * smallest / FAR_FACE)))
-        return _one_each(looks)
+                yield from self.far(image, self.settings.far_threshold)
+            if smallest < FAR_FACE:
+                yield from self._tiles(image, self.far, math.ceil(long_side * smallest / FAR_FACE))
+
+    def _turned(self, image: UInt8[np.ndarray, "h w 3"]) -> Iterator[Float64[np.ndarray, "_ 17"]]:
+        """The same for faces that lie or stand on their heads; the whole picture only."""
+        if self.near is not None:
+            yield from self.near(image, self.settings.threshold, turns=(1, 2, 3))
+        if self.far is not None:
+            yield from self.far(image, self.settings.far_threshold, turns=(1, 2, 3))
 
     def _tiles(
         self, image: UInt8[np.ndarray, "h w 3"], far: _Look, side: int
-    ) -> Iterator[Float64[np.ndarray, "n 17"]]:
+    ) -> Iterator[Float64[np.ndarray, "_ 17"]]:
         """Faces of overlapping squares, without those that a square's edge cuts."""
         height, width = image.shape[:2]
         margin = 0.02 * side
         for top in _starts(height, side):
             for left in _starts(width, side):
                 tile = image[top : top + side, left : left + side]
-                rows = far(tile, self.settings.far_threshold)
+                (rows,) = far(tile, self.settings.far_threshold)
                 x0, y0, x1, y1 = rows[:, 1:5].T
                 whole = (x0 > margin) | (left == 0)
                 whole &= (y0 > margin) | (top == 0)
@@ -140,21 +144,33 @@ class _Look:
         self.network = LiteNetwork(model, (len(self.anchors) * 16, len(self.anchors)))
         self.side = side
 
-    def __call__(self, image: UInt8[np.ndarray, "h w 3"], threshold: float) -> Float64[np.ndarray, "n 17"]:
-        """Score, box and six keypoints (x, y) of each face, in pixels of the picture, best first."""
-        picture, scale, shift = _letterboxed(image, self.side)
-        values, scores = self.network(picture)
+    def __call__(
+        self, image: UInt8[np.ndarray, "h w 3"], threshold: float, turns: Sequence[int] = (0,)
+    ) -> Iterator[Float64[np.ndarray, "_ 17"]]:
+        """Faces of the picture, turned by each of ``turns`` quarters in turn.
+
+        Yields:
+            Score, box and six keypoints (x, y) of each face, in pixels of the picture as it came, best first.
+        """
+        square, scale, shift = _letterboxed(image, self.side)
+        for quarters in turns:
+            rows = self._faces(np.ascontiguousarray(np.rot90(square, quarters)), threshold)
+            points = _turned_back(rows[:, 1:].reshape(-1, 8, 2), quarters, self.side)
+            points = (points - shift) / scale
+            yield np.concatenate([rows[:, :1], points.reshape(-1, 16)], 1)
+
+    def _faces(self, square: Float32[np.ndarray, "s s 3"], threshold: float) -> Float64[np.ndarray, "n 17"]:
+        """The same in pixels of the network's square."""
+        values, scores = self.network(square)
         logits = scores[:, 0].astype(np.float64)
-        chosen = logits > math.log(threshold / (1 - threshold)) if 0 < threshold < 1 else logits > -np.inf
-        values, anchors = values[chosen].astype(np.float64), self.anchors[chosen]
-        # center, size and keypoints, all but the size relative to the anchor
-        pairs = values.reshape(-1, 8, 2)
-        points = np.concatenate([pairs[:, :1], pairs[:, 2:]], 1) + anchors[:, None] * self.side
-        half = pairs[:, 1] / 2
-        corners = np.stack([points[:, 0] - half, points[:, 0] + half], 1)
-        found = (np.concatenate([corners, points[:, 1:]], 1) - shift) / scale
+        chosen = logits > _logit(threshold)
+        pairs = values[chosen].astype(np.float64).reshape(-1, 8, 2)
+        # centre, size and keypoints; all but the size are relative to the anchor
+        points = np.concatenate([pairs[:, :1], pairs[:, 2:]], 1) + self.anchors[chosen, None] * self.side
+        half = pairs[:, 1:2] / 2
+        points = np.concatenate([points[:, :1] - half, points[:, :1] + half, points[:, 1:]], 1)
         score = 1 / (1 + np.exp(-np.clip(logits[chosen], -100, 100)))
-        return _blended(np.concatenate([score[:, None], found.reshape(-1, 16)], 1))
+        return _blended(np.concatenate([score[:, None], points.reshape(-1, 16)], 1))
 
 
 def anchor_centers(side: int, strides: tuple[int, ...]) -> Float64[np.ndarray, "n 2"]:
@@ -179,6 +195,9 @@ def _letterboxed(
     image: UInt8[np.ndarray, "h w 3"], side: int
 ) -> tuple[Float32[np.ndarray, "s s 3"], Float64[np.ndarray, "2"], Float64[np.ndarray, "2"]]:
     """The picture in the middle of a black square, in [-1, 1]; its scale (x, y) and place there."""
+    reduction = max(image.shape[:2]) / side
+    times = halvings(image.shape, reduction)
+    image = halved(image, times)
     height, width = image.shape[:2]
     ratio = side / max(height, width)
     size = max(1, round(width * ratio)), max(1, round(height * ratio))
@@ -186,7 +205,7 @@ def _letterboxed(
     left, top = (side - size[0]) // 2, (side - size[1]) // 2
     out = np.full((side, side, 3), -1, np.float32)
     out[top : top + size[1], left : left + size[0]] = small * np.float32(2 / 255) - np.float32(1)
-    scale = np.array([size[0] / width, size[1] / height])
+    scale = np.array([size[0] / width, size[1] / height]) / 2**times
     return out, scale, np.array([left, top], np.float64)
 
 
@@ -209,9 +228,9 @@ def _blended(rows: Float64[np.ndarray, "n 17"]) -> Float64[np.ndarray, "m 17"]:
     return np.array(out).reshape(-1, 17)
 
 
-def _one_each(looks: list[Float64[np.ndarray, "_ 17"]]) -> Float64[np.ndarray, "m 17"]:
+def _one_each(looks: Iterable[Float64[np.ndarray, "_ 17"]]) -> Float64[np.ndarray, "m 17"]:
     """Faces of several looks at one picture, each once, best first."""
-    rows = np.concatenate(looks) if looks else np.empty((0, 17))
+    rows = np.concatenate([np.empty((0, 17)), *looks])
     kept: list[Float64[np.ndarray, "17"]] = []
     for row in rows[np.argsort(-rows[:, 0], kind="stable")]:
         others = np.array(kept).reshape(-1, 17)
@@ -242,14 +261,18 @@ def _starts(length: int, side: int) -> list[int]:
 
 
 def _turned_back(
-    rows: Float64[np.ndarray, "n 17"], turns: int, shape: tuple[int, ...]
-) -> Float64[np.ndarray, "n 17"]:
-    """Rows found in ``np.rot90(image, turns)``, in pixels of the image."""
-    height, width = shape[:2]
-    points = rows[:, 1:].reshape(-1, 8, 2)
+    points: Float64[np.ndarray, "n 8 2"], quarters: int, side: int
+) -> Float64[np.ndarray, "n 8 2"]:
+    """Box corners and keypoints found in ``np.rot90(square, quarters)``, in pixels of the square."""
     x, y = points[..., 0], points[..., 1]
-    back = {1: (width - y, x), 2: (width - x, height - y), 3: (y, height - x)}[turns]
+    back = [(x, y), (side - y, x), (side - x, side - y), (y, side - x)][quarters]
     points = np.stack(back, -1)
     corners = points[:, :2]
-    points = np.concatenate([corners.min(1, keepdims=True), corners.max(1, keepdims=True), points[:, 2:]], 1)
-    return np.concatenate([rows[:, :1], points.reshape(-1, 16)], 1)
+    return np.concatenate([corners.min(1, keepdims=True), corners.max(1, keepdims=True), points[:, 2:]], 1)
+
+
+def _logit(probability: float) -> float:
+    """The number whose logistic function is a probability."""
+    if 0 < probability < 1:
+        return math.log(probability / (1 - probability))
+    return math.inf if probability >= 1 else -math.inf

@@ -19,8 +19,9 @@ import numpy as np
 from jaxtyping import Float32, Float64, UInt8
 
 from understudy.contracts import Context, Detection, Landmarks, Region
-from understudy.image.geometry import invert, to_opencv, transform_points
+from understudy.image.geometry import compose, invert, to_opencv, transform_points
 from understudy.image.landmarks import ALL_POINTS, LEFT_EYE, LEFT_IRIS, MESH_POINTS, RIGHT_EYE, RIGHT_IRIS
+from understudy.image.pyramid import halved, halvings
 from understudy.landmarkers import LANDMARKERS, LandmarkerSettings
 from understudy.nn.litert import LiteNetwork
 
@@ -51,7 +52,7 @@ LEFT_EYE_REFINED: tuple[int, ...] = (
 """The same for the left eye: the mirror images, in the same order."""
 
 _SHRINK = 1.5
-"""Reduction above which a picture is averaged before it is sampled: plain sampling would alias."""
+"""Reduction above which a picture is halved before it is sampled: plain sampling would alias."""
 
 
 @LANDMARKERS.register("facemesh")
@@ -177,33 +178,23 @@ def _cut(
     image: UInt8[np.ndarray, "h w 3"], matrix: Float64[np.ndarray, "2 3"], size: int
 ) -> Float32[np.ndarray, "s s 3"]:
     """Picture of a region in [0, 1]; beyond the frame its border goes on."""
-    reduction = 1.0 / math.sqrt(abs(float(np.linalg.det(matrix[:, :2]))))
-    if reduction > _SHRINK:
-        image, matrix = _reduced(image, matrix, size, reduction)
-    cut = cv2.warpAffine(
-        image, to_opencv(matrix), (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-    )
-    return cut * np.float32(1 / 255)
-
-
-def _reduced(
-    image: UInt8[np.ndarray, "h w 3"], matrix: Float64[np.ndarray, "2 3"], size: int, reduction: float
-) -> tuple[UInt8[np.ndarray, "rows columns 3"], Float64[np.ndarray, "2 3"]]:
-    """The part of a picture that is needed, averaged down to nearly the size that is wanted."""
-    corners = transform_points(
-        invert(matrix), np.array([[0, 0], [size, 0], [size, size], [0, size]], np.float64)
-    )
+    back = invert(matrix)
+    reduction = float(np.hypot(*back[:, 0]))
+    corners = transform_points(back, np.array([[0, 0], [size, 0], [size, size], [0, size]], np.float64))
     limit = np.array([image.shape[1], image.shape[0]])
     low = np.clip(np.floor(corners.min(0) - reduction), 0, limit - 1).astype(int)
     high = np.maximum(np.clip(np.ceil(corners.max(0) + reduction), 0, limit).astype(int), low + 1)
     part = image[low[1] : high[1], low[0] : high[0]]
-    wanted = np.maximum(np.round((high - low) / reduction), 1).astype(int)
-    small = cv2.resize(part, (int(wanted[0]), int(wanted[1])), interpolation=cv2.INTER_AREA)
-    scale = (high - low) / wanted
-    out = matrix.copy()
-    out[:, 2] += matrix[:, :2] @ low
-    out[:, :2] *= scale
-    return small, out
+    times = halvings(part.shape, reduction / _SHRINK * 2)
+    reduced = compose(matrix, np.array([[2**times, 0, low[0]], [0, 2**times, low[1]]], np.float64))
+    cut = cv2.warpAffine(
+        halved(part, times),
+        to_opencv(reduced),
+        (size, size),
+        flags=cv2.INTER_LINEAR,
+        borderMode=cv2.BORDER_REPLICATE,
+    )
+    return cut * np.float32(1 / 255)
 
 
 def _angle(first: np.ndarray, second: np.ndarray) -> float:
