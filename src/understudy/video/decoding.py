@@ -8,6 +8,7 @@ the pictures that the decoder still holds are shown up to the one that is missin
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
+from fractions import Fraction
 from typing import Any, cast
 
 import av
@@ -15,6 +16,12 @@ import av.error
 from av.container import InputContainer
 from av.packet import Packet
 from av.video.stream import VideoStream
+
+HOLE = 1024
+"""More bytes than this between one packet of a Matroska file and the next are not its headers."""
+
+LATE = Fraction(7, 4)
+"""A picture that comes so many frame durations after the one before it has lost its neighbours."""
 
 
 class DecoderPass:
@@ -48,6 +55,9 @@ class DecoderPass:
         self._container = container
         self._stream = stream
         self._warn = warn
+        self._matroska = "matroska" in container.format.name
+        self._hole = False  # since the last picture's packet
+        self._newest: int | None = None  # latest time stamp of a packet
         self._waiting: set[int] = set()  # time stamps of packets whose pictures have not come out
         stream.thread_type = "NONE" if threads == 1 else "AUTO"
         stream.thread_count = threads
@@ -55,11 +65,7 @@ class DecoderPass:
     def pictures(self) -> Generator[av.VideoFrame]:
         """The pictures; afterwards ``number``, ``last`` and ``reason`` say how far it went."""
         try:
-            for packet in self._container.demux():
-                if packet.pos is not None and packet.pos >= 0:
-                    self.bytes_read = max(self.bytes_read, packet.pos + packet.size)
-                if packet.stream_index != self._stream.index:
-                    continue
+            for packet in self._packets():
                 if packet.pts is not None and not packet.is_discard:
                     self._waiting.add(packet.pts)
                 if packet.is_corrupt and self._warn is None:
@@ -79,6 +85,53 @@ class DecoderPass:
             self.reason = f"decoding failed: {error.strerror}"
         if self.reason:
             yield from self._drain()
+
+    def _packets(self) -> Generator[Packet[Any]]:
+        """The stream's packets; each is given when the next one shows that nothing between was left out."""
+        held: Packet[Any] | None = None
+        failure: av.error.FFmpegError | None = None
+        try:
+            for packet in self._container.demux():
+                self._follow(packet)
+                if packet.stream_index != self._stream.index:
+                    continue
+                if held is not None and self._lost(packet) and self._warn is None:
+                    # the packet before a hole is whole in length only
+                    self._waiting.add(held.pts if held.pts is not None else packet.pts or 0)
+                    self.reason = "damaged data had to be left out"
+                    return
+                if held is not None:
+                    yield held
+                held = packet
+        except av.error.FFmpegError as error:
+            failure = error
+        if held is not None:
+            yield held
+        if failure is not None:
+            raise failure
+
+    def _follow(self, packet: Packet[Any]) -> None:
+        """Notes how far the file has been read, and whether something between two packets was left out."""
+        if packet.pos is None or packet.pos < 0:
+            return
+        self._hole |= self._matroska and 0 < self.bytes_read < packet.pos - HOLE
+        self.bytes_read = max(self.bytes_read, packet.pos + packet.size)
+
+    def _lost(self, packet: Packet[Any]) -> bool:
+        """True if pictures are missing before this packet: a hole in the file, and one in time.
+
+        A damaged Matroska file goes on at the next cluster, without a word.
+        """
+        if packet.pts is None:
+            return False
+        step = packet.pts - self._newest if self._newest is not None else 0
+        rate = self._stream.average_rate or Fraction(0)
+        lost = self._hole and step * packet.time_base * rate > LATE
+        self._newest = packet.pts if self._newest is None else max(self._newest, packet.pts)
+        self._hole = False
+        if lost and self._warn:
+            self._warn(f"pictures are missing near frame {self.number}", self.number)
+        return lost
 
     def _decode(self, packet: Packet[Any]) -> list[av.VideoFrame]:
         try:

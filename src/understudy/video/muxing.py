@@ -55,7 +55,7 @@ class Muxer:
             file,
             "w",
             format=chosen.container,
-            container_options=_muxer_options(chosen.container, first.time_base, sound_rates),
+            container_options=muxer_options(chosen.container, first.time_base, sound_rates),
         )
         try:
             self._container.metadata.update(metadata or {})
@@ -121,8 +121,14 @@ class Muxer:
             self._container.close()
 
 
-def _muxer_options(container: str, time_base: Fraction, sound_rates: list[int]) -> dict[str, str]:
-    """Options that keep time stamps exact."""
+def muxer_options(container: str, time_base: Fraction, sound_rates: list[int]) -> dict[str, str]:
+    """The container's options that keep time stamps exact.
+
+    Args:
+        container: FFmpeg's name.
+        time_base: of the pictures.
+        sound_rates: sample rates of the sound tracks, hertz.
+    """
     if container in ("mp4", "mov"):
         # Offsets of tracks are stored in this unit; its default, a millisecond, would round them.
         ticks = math.lcm(time_base.denominator, *(rate for rate in sound_rates if rate))

@@ -234,15 +234,18 @@ class VideoReader:
         if "mp4" in self.info.container.split(","):
             missing = number < self.info.frames
             return f"its index lists {self.info.frames} frames and it ends early" if missing else ""
+        size = self.path.stat().st_size
+        if (matroska_size(self.path) or 0) > size:
+            return "it is shorter than it says"
         end = tagged_end(stream)
         if end is None and self.info.container == "avi" and stream.duration:
             end = (self.info.first_pts + stream.duration) * self.info.time_base
         if end is None or state.last is None:
             return ""
         early = end - state.last * self.info.time_base > 3 / self.info.rate + Fraction(1, 10)
-        if not early or (self.info.container != "avi" and not _cut_off(self.path, state.bytes_read)):
-            return ""  # on time, or the last picture stands still for long
-        return f"it announces {float(end):.2f} seconds and ends early"
+        unread = self.info.container == "avi" or size - state.bytes_read > (16 << 10) + size // 100
+        # a last picture that stands still for long is no damage
+        return f"it announces {float(end):.2f} seconds and ends early" if early and unread else ""
 
     def _report(self, reason: str, count: int) -> None:
         if count == 0:
@@ -258,13 +261,6 @@ class VideoReader:
         self.warnings.append(event)
         if self._on_warning:
             self._on_warning(event)
-
-
-def _cut_off(path: Path, bytes_read: int) -> bool:
-    """True if a Matroska file is shorter than it says, or much of it gave no packet."""
-    size = path.stat().st_size
-    announced = matroska_size(path)
-    return (announced is not None and announced > size) or size - bytes_read > (16 << 10) + size // 100
 
 
 def open_reader(

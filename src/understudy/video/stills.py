@@ -11,7 +11,6 @@ from collections.abc import Callable, Generator, Iterator
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
 import cv2
 import numpy as np
@@ -306,7 +305,7 @@ class StillsWriter:
             self._on_warning(event)
 
 
-def samples_for(frame: Frame, *, deep: bool, alpha: bool) -> np.ndarray[Any, Any]:
+def samples_for(frame: Frame, *, deep: bool, alpha: bool) -> np.ndarray:
     """Samples of a frame as an image file wants them: RGB or grey, uint8, or uint16 for more bits.
 
     Args:
