@@ -42,10 +42,20 @@ def guarded(command: Callable[[], int]) -> int:
 
 
 @contextlib.contextmanager
-def first_interrupt(ask: Callable[[], None], message: str) -> Iterator[None]:
-    """The first Ctrl-C calls ``ask`` and says ``message``, the second interrupts."""
+def first_interrupt(
+    ask: Callable[[], None], message: str, when: Callable[[], bool] = lambda: True
+) -> Iterator[None]:
+    """The first Ctrl-C calls ``ask`` and says ``message``, the second interrupts.
 
-    def handle(_number: int, _frame: FrameType | None) -> None:
+    Args:
+        ask: asks the work to end well.
+        message: for the person.
+        when: whether the work can; otherwise the first Ctrl-C interrupts too.
+    """
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        if not when():
+            signal.default_int_handler(number, frame)
         signal.signal(signal.SIGINT, signal.default_int_handler)
         console.print(f"[yellow]{escape(message)}[/]")
         ask()
@@ -67,8 +77,14 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600}h {whole % 3600 // 60:02d}m"
 
 
-def follow(stream: Iterable[events.Event]) -> dict[str, dict[str, Any]]:
+def follow(
+    stream: Iterable[events.Event], stage: Callable[[str, bool], None] = lambda _name, _active: None
+) -> dict[str, dict[str, Any]]:
     """Shows a pipeline's events until it ends.
+
+    Args:
+        stream: the pipeline.
+        stage: told the name of every stage when it begins and when it ends.
 
     Returns:
         The summary of each stage by its name.
@@ -77,7 +93,10 @@ def follow(stream: Iterable[events.Event]) -> dict[str, dict[str, Any]]:
     display = _Bars() if console.is_terminal else _Lines()
     with contextlib.closing(display):
         for event in stream:
+            if isinstance(event, events.StageStarted):
+                stage(event.stage, True)
             if isinstance(event, events.StageDone):
+                stage(event.stage, False)
                 summaries[event.stage] = dict(event.summary)
             display.show(event)
     return summaries

@@ -19,6 +19,7 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
+from jaxtyping import Float32
 
 from understudy import config
 from understudy.contracts import CropMode, Face, Frame
@@ -242,3 +243,23 @@ def _summary(faces: FaceSet) -> dict[str, Any]:
         "interpolated": held,
         "persons": len(faces.persons()),
     }
+
+
+def describe_picture(path: Path, finders: Finders) -> Float32[np.ndarray, "d"]:
+    """Identity vector of the largest face in a picture or at the start of a video.
+
+    Raises:
+        NoFaceError: no face is found in it.
+    """
+    with open_footage(path) as reader:
+        for frame in reader.frames(0, 50):
+            seen = Tracker(finders.detector, finders.landmarker)(frame_to_rgb8(frame), frame)
+            if seen.faces:
+                largest = max(seen.faces, key=lambda face: float(np.ptp(face.points[:, 1])))
+                embedder = finders.embedder
+                chip = crop_frame(frame, embedder.crop_matrix(largest.points), embedder.side)
+                with torch.inference_mode():
+                    return embedder(torch.from_numpy(chip)[None]).cpu().numpy()[0]
+    raise NoFaceError(
+        f"{path}: no face was found in it; give a picture in which the face is large and looks ahead"
+    )

@@ -1,0 +1,71 @@
+"""``understudy swap``: the whole job in one command."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from understudy import config
+from understudy.cli.show import console, first_interrupt, follow
+from understudy.cli.words import seconds_of
+from understudy.pipelines.project import Project
+from understudy.pipelines.swap import SwapSettings, default_recipe, swap
+from understudy.training.process import keep_pages
+
+DESCRIPTION = """Put the source's face into the target's footage: extract, train, merge.
+
+Everything lies in a project folder beside the output. Call the same command again and it goes on where it
+was; what is done is not done again. Ctrl-C while training saves, and says how to merge at once.
+
+Only with the consent of the people shown."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Command(SwapSettings):
+    """The command's flags."""
+
+    time: str | None = None
+    """Training time: 90s, 10m, 2h30m. None of --time and --steps: 10m."""
+    steps: int | None = None
+    """Training steps."""
+    recipe: tuple[str, ...] = ()
+    """Recipes by name or file, left to right; none: quick96 with a GPU, cpu without."""
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Runs the command."""
+    asked = {"-h", "--help"} & set(arguments)
+    recipe = () if asked else (default_recipe(),)
+    command = config.parse(
+        Command(recipe=recipe),
+        arguments,
+        prog="understudy swap",
+        description=DESCRIPTION,
+        sections={"extract": "extract", "train": "train", "merge": "merge"},
+    )
+    seconds = (
+        seconds_of(command.time) if command.time is not None else 600.0 if command.steps is None else None
+    )
+    keep_pages()
+    stopped = False
+
+    def ask() -> None:
+        nonlocal stopped
+        stopped = True
+
+    settings = config.merge(SwapSettings(), config.base_of(command, SwapSettings))
+    training = {"active": False}
+    stream = swap(settings, time_limit=seconds, steps=command.steps, stop=lambda: stopped)
+    with first_interrupt(ask, "saving; Ctrl-C again to stop at once", when=lambda: training["active"]):
+        follow(stream, stage=lambda name, active: training.update(active=active and name == "train"))
+    if stopped and command.output is not None and command.target is not None:
+        project = Project(command.project or Project.beside(command.output))
+        if project.run is not None:
+            words = ["understudy", "merge", "--swapper", project.run / "swapper", "--target", command.target]
+            words += ["--faces", project.target_faces, "-o", command.output]
+            console.print("the training is saved. Merge what there is:")
+            console.print("  " + shlex.join(map(str, words)))
+            console.print("or call the same command again to train on and merge.")
+        return 130
+    return 0
