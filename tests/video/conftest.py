@@ -105,14 +105,3 @@ def make_video(tmp_path: Path) -> Callable[..., Path]:
         return path
 
     return make
-
-
-def sound_packets(path: Path, track: int = 0) -> list[tuple[bytes, float]]:
-    """Content and time of every sound packet."""
-    with av.open(path) as container:
-        stream = container.streams.audio[track]
-        return [
-            (bytes(packet), float(packet.pts * packet.time_base))
-            for packet in container.demux(stream)
-            if packet.pts is not None
-        ]

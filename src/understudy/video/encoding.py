@@ -261,7 +261,7 @@ def _options(encoder: str, settings: Encoding) -> dict[str, str]:
     if encoder == "libsvtav1":
         return {"crf": quality, "preset": str(min(12, 4 + SPEED.get(settings.preset, 1)))}
     if encoder == "ffv1":
-        return {"level": "3", "slices": "4", "slicecrc": "1"}
+        return {"level": "3", "slicecrc": "1"}  # a damaged frame is noticed
     return {} if settings.quality is None else {"crf": quality}
 
 

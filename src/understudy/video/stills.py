@@ -107,14 +107,15 @@ def encode_image(samples: np.ndarray, suffix: str, quality: int = 95) -> bytes:
         suffix: ``.png``, ``.jpg``…
         quality: of JPEG and WebP, 1 to 100; above 100 WebP is lossless.
     """
-    order = (2, 1, 0, 3)[: samples.shape[2]] if samples.ndim == 3 else ...
+    if samples.ndim == 3:
+        samples = samples[..., (2, 1, 0, 3)[: samples.shape[2]]]
     settings = {
         ".png": [cv2.IMWRITE_PNG_COMPRESSION, 3],
         ".jpg": [cv2.IMWRITE_JPEG_QUALITY, min(100, quality)],
         ".jpeg": [cv2.IMWRITE_JPEG_QUALITY, min(100, quality)],
         ".webp": [cv2.IMWRITE_WEBP_QUALITY, quality],
     }
-    done, data = cv2.imencode(suffix, np.ascontiguousarray(samples[..., order]), settings.get(suffix, []))
+    done, data = cv2.imencode(suffix, np.ascontiguousarray(samples), settings.get(suffix, []))
     if not done:
         raise OutputError(f"an image of shape {samples.shape} cannot be stored as {suffix}; choose .png")
     return data.tobytes()

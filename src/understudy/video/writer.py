@@ -26,7 +26,6 @@ from understudy.events import Warned
 from understudy.video.encoding import Encoding, container_of, plan
 from understudy.video.info import VideoInfo
 from understudy.video.muxing import Muxer
-from understudy.video.muxing import muxer_options as muxer_options
 from understudy.video.probe import probe
 from understudy.video.stills import StillsWriter
 
