@@ -324,7 +324,9 @@ def _apply(config: C, recipe: Mapping[str, Any], sections: Mapping[str, str], na
         if section in sections:
             path = sections[section]
             try:
-                config = merge(config, {path: changes} if path else changes)
+                for part in reversed(path.split(".") if path else []):
+                    changes = {part: changes}
+                config = merge(config, changes)
             except ConfigError as error:
                 raise ConfigError(f"recipe {name}: {error}") from None
     return config
