@@ -275,8 +275,9 @@ def parse(
         arguments: the words after the command's name.
         prog: how the command is called, for the help.
         description: what it does, for the help.
-        sections: which table of a recipe goes where: ``{"train": "", "merge": "merge"}`` puts ``[train]`` over the
-            root and ``[merge]`` over the field ``merge``. Other tables of the recipe are for other commands.
+        sections: which table of a recipe goes where: ``{"train": "", "merge": "merge"}`` puts ``[train]``
+            over the root and ``[merge]`` over the field ``merge``. Other tables of the recipe are for
+            other commands.
 
     Raises:
         SystemExit: 0 after ``--help``; 2 after a wrong flag, which is named with the nearest right one.

@@ -30,7 +30,8 @@ def run(arguments: Sequence[str]) -> int:
         Command(),
         arguments,
         prog="understudy extract",
-        description="Find, align and describe the faces of footage. Crops that you delete are not learned from.",
+        description="Find, align and describe the faces of footage. Crops that you delete are not "
+        "learned from.",
         sections={"extract": ""},
     )
     if not command.input or command.output is None:

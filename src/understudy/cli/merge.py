@@ -37,7 +37,8 @@ def run(arguments: Sequence[str]) -> int:
         Command(),
         arguments,
         prog="understudy merge",
-        description="Put a swapper's faces into footage. Sound is copied; an interrupted call goes on where it was.",
+        description="Put a swapper's faces into footage. Sound is copied; an interrupted call goes on "
+        "where it was.",
         sections={"merge": ""},
     )
     if command.swapper is None or command.target is None or command.faces is None or command.output is None:

@@ -26,8 +26,8 @@ def run(arguments: Sequence[str]) -> int:
         Command(),
         arguments,
         prog="understudy performers",
-        description="Draw a synthetic person to a video. Beside it lies the truth: landmarks, pose, masks, and with "
-        "--swap-with the exact swap.",
+        description="Draw a synthetic person to a video. Beside it lies the truth: landmarks, pose, "
+        "masks, and with --swap-with the exact swap.",
     )
     if command.output is None:
         raise ConfigError("performers: wanted --output VIDEO; see understudy performers --help")

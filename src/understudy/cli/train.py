@@ -42,7 +42,7 @@ def run(arguments: Sequence[str]) -> int:
         Command(),
         arguments,
         prog="understudy train",
-        description="Train a swapper. Ctrl-C saves and ends; --run FOLDER goes on to the last bit as if never stopped.",
+        description="Train a swapper. Ctrl-C saves and ends; --run FOLDER goes on as if never stopped.",
         sections={"train": ""},
     )
     if command.source is None or command.target is None:

@@ -1,4 +1,4 @@
-"""The demonstration: two performers are drawn, one is swapped into the other, and the truth is held against it."""
+"""The demonstration: two performers, one swapped into the other, and the truth held against it."""
 
 from __future__ import annotations
 
@@ -68,10 +68,14 @@ def demo(
     size = (settings.size, settings.size)
     pictures = PerformersSettings(size=size, sound=True)
     drawings = (
-        (source, dict(seed=settings.source_seed, frames=settings.source_frames)),
+        (source, {"seed": settings.source_seed, "frames": settings.source_frames}),
         (
             target,
-            dict(seed=settings.target_seed, frames=settings.target_frames, swap_with=settings.source_seed),
+            {
+                "seed": settings.target_seed,
+                "frames": settings.target_frames,
+                "swap_with": settings.source_seed,
+            },
         ),
     )
     for path, changes in drawings:
@@ -113,10 +117,12 @@ def _report(
     settings: DemoSettings, folder: Path, truth: TruthFigures, figures: SwapFigures, run: RunFolder
 ) -> Report:
     recipe = config.dump(settings)
+    untouched, painted = truth.untouched, truth.mean_color
     return Report(
         title="A swap, and the truth",
         subtitle=(
-            f"Performer {settings.source_seed} put into performer {settings.target_seed} by understudy {__version__}. "
+            f"Performer {settings.source_seed} put into performer {settings.target_seed} by understudy "
+            f"{__version__}. "
             "Both are drawn by the program, so the exact swap is known."
         ),
         figures=(
@@ -124,20 +130,21 @@ def _report(
                 label="PSNR inside the face",
                 value=truth.result.mean_psnr,
                 unit="dB",
-                note=f"untouched {truth.untouched.mean_psnr:.1f}, mean colour {truth.mean_color.mean_psnr:.1f}",
+                note=f"untouched {untouched.mean_psnr:.1f}, mean colour {painted.mean_psnr:.1f}",
             ),
             Figure(
                 label="SSIM inside the face",
                 value=truth.result.mean_ssim,
                 digits=3,
-                note=f"untouched {truth.untouched.mean_ssim:.3f}, mean colour {truth.mean_color.mean_ssim:.3f}",
+                note=f"untouched {untouched.mean_ssim:.3f}, mean colour {painted.mean_ssim:.3f}",
             ),
             Figure(
                 label="closer to the source",
                 value=100 * figures.closer_to_source,
                 unit="%",
                 digits=0,
-                note=f"identity distance {figures.distance_to_source:.2f} to source, {figures.distance_to_target:.2f} to target",
+                note=f"identity distance {figures.distance_to_source:.2f} to source, "
+                f"{figures.distance_to_target:.2f} to target",
             ),
             Figure(
                 label="mouth follows", value=figures.mouth, note="correlation with the target; 1 is exact"
@@ -148,7 +155,8 @@ def _report(
         charts=_charts(run, truth),
         tables=(_table(truth, figures),),
         notes=(
-            "PSNR and SSIM are weighted by the exact swap's own mask and compare the encoded result with the lossless truth. "
+            "PSNR and SSIM are weighted by the exact swap's own mask and compare the encoded result with "
+            "the lossless truth. "
             "The untouched target and the target with its face painted over are what any swap must beat.",
             f"Settings: {recipe}.",
         ),
@@ -177,9 +185,10 @@ def _gallery(settings: DemoSettings, folder: Path, truth: TruthFigures) -> Galle
     chosen = np.linspace(0, settings.target_frames - 1, settings.pictures + 2).round().astype(int)[1:-1]
     spread = np.linspace(0, settings.source_frames - 1, settings.pictures + 2).round().astype(int)[1:-1]
     columns = [_pictures(folder / "source.mp4", spread)] + [_pictures(video, chosen) for video in videos]
+    result, untouched = truth.result.psnr, truth.untouched.psnr
     rows = tuple(
         PictureRow(
-            label=f"frame {frame}: {truth.result.psnr[frame]:.1f} dB (untouched {truth.untouched.psnr[frame]:.1f})",
+            label=f"frame {frame}: {result[frame]:.1f} dB (untouched {untouched[frame]:.1f})",
             pictures=tuple(column[place] for column in columns),
         )
         for place, frame in enumerate(chosen)

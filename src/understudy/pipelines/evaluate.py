@@ -167,7 +167,7 @@ def measure_swap(
 def _read_faces(
     video: Path, finders: Finders
 ) -> tuple[np.ndarray, dict[int, Float32[np.ndarray, "478 3"]], int]:
-    """Identity vector of every second frame's largest face, its landmarks by frame, and the number of frames."""
+    """Identity vectors of every second frame's largest face, landmarks by frame, number of frames."""
     tracker = Tracker(finders.detector, finders.landmarker)
     embedder = finders.embedder
     points: dict[int, np.ndarray] = {}

@@ -1,7 +1,8 @@
-"""Extraction: footage to a face set. Found, followed, smoothed, aligned, cropped once, described, grouped by person.
+"""Extraction: footage to a face set.
 
-A file is decoded once. Detection sees a reduced copy of each frame; crops are read from the frame itself. A call that
-was interrupted goes on after the last frame that is in the face set.
+Faces are found, followed, smoothed, aligned, cropped once, described and grouped by person.
+A file is decoded once. Detection sees a reduced copy of each frame; crops are read from the frame itself.
+A call that was interrupted goes on after the last frame that is in the face set.
 """
 
 from __future__ import annotations

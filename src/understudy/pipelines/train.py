@@ -120,8 +120,8 @@ def train(
     for name, faces in (("source", source), ("target", target)):
         if wanted[name] != faces.digest():
             yield Warned(
-                message=f"the {name}'s face set has changed since the run was started: the run goes on, but is no longer "
-                "the same to the last bit"
+                message=f"the {name}'s face set has changed since the run was started: it goes on, but not "
+                "as it would have gone on"
             )
     chosen = choose_device(device or settings.device)
     torch.manual_seed(settings.loop.seed)
@@ -133,7 +133,8 @@ def train(
     megabytes = sum(store.nbytes for store in stores) / 1e6
     yield Planned(
         lines=(
-            f"training on {len(stores[0])} faces of the source and {len(stores[1])} of the target ({megabytes:.0f} MB)",
+            f"training on {len(stores[0])} faces of the source and {len(stores[1])} of the target "
+            f"({megabytes:.0f} MB)",
         )
     )
     feed = SwapFeed(
@@ -202,13 +203,15 @@ def _check(source: FaceSet, target: FaceSet) -> None:
         count = len(faces.for_training())
         if count < FEWEST_FACES:
             raise FaceSetError(
-                f"the {name}'s face set {faces.path} has {count} usable faces, training needs at least {FEWEST_FACES}; "
+                f"the {name}'s face set {faces.path} has {count} usable faces, training needs at least "
+                f"{FEWEST_FACES}; "
                 "extract more footage, or undo rejections"
             )
         for seed in performer_seeds(faces):
             if seed >= TEST_SEEDS_FROM:
                 raise FaceSetError(
-                    f"the {name}'s face set {faces.path} shows performer {seed}: seeds from {TEST_SEEDS_FROM} up belong "
+                    f"the {name}'s face set {faces.path} shows performer {seed}: seeds from "
+                    f"{TEST_SEEDS_FROM} up belong "
                     "to the evaluation's test half and are never trained on; draw another performer"
                 )
 

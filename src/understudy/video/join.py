@@ -64,10 +64,10 @@ def join_parts(
 
 def _join(
     parts: Sequence[Path],
-    container: Any,
-    template: Any,
+    container: Any,  # noqa: ANN401  # av's stubs lack what is asked here
+    template: Any,  # noqa: ANN401
     tags: Mapping[str, str],
-    sound_from: Path | None,  # av's stubs
+    sound_from: Path | None,
 ) -> None:
     with container:
         container.metadata.update(tags)
@@ -99,7 +99,8 @@ def _packets(parts: Sequence[Path], header: bytes) -> Iterator[Any]:
             stream = source.streams.video[0]
             if bytes(stream.codec_context.extradata or b"") != header:
                 raise VideoError(
-                    f"{part}: was encoded in another way than the parts before it; remove the parts and merge anew"
+                    f"{part}: was encoded in another way than the parts before it; remove the parts and "
+                    "merge anew"
                 )
             for packet in source.demux(stream):
                 if packet.dts is not None:
