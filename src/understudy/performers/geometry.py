@@ -297,12 +297,13 @@ def body() -> Body:
 
 
 def _iris_points(eyes: np.ndarray, gaze: np.ndarray) -> Float[np.ndarray, "10 3"]:
-    """Centre, then the picture's right, top, left and bottom of each iris, head space."""
+    """Centre, nose side, top, temple side and bottom of each iris, the person's right eye first, head space."""
     back = np.sqrt(EYE_RADIUS**2 - IRIS_RADIUS**2)
-    local = np.array([
-        (0, 0, -EYE_RADIUS), (IRIS_RADIUS, 0, -back), (0, -IRIS_RADIUS, -back), (-IRIS_RADIUS, 0, -back), (0, IRIS_RADIUS, -back)
-    ])  # fmt: skip
-    return np.concatenate([eye + local @ gaze.T for eye in eyes])
+    out: list[np.ndarray] = []
+    for eye, nose in zip(eyes, (IRIS_RADIUS, -IRIS_RADIUS), strict=True):
+        rim = [(nose, 0, -back), (0, -IRIS_RADIUS, -back), (-nose, 0, -back), (0, IRIS_RADIUS, -back)]
+        out.append(eye + np.array([(0, 0, -EYE_RADIUS), *rim]) @ gaze.T)
+    return np.concatenate(out)
 
 
 def pose_body(shape: Float[np.ndarray, "468 3"], build: Build, state: State) -> Posed:

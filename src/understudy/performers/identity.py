@@ -13,6 +13,9 @@ from understudy.performers.topology import FACE, oval_weight, rest_points
 
 _EYE = list(RIGHT_EYE)
 
+_SPREAD = 0.7
+"""How far people differ, in units of the fields: with 1 the landmarks of some are outside what networks believe."""
+
 
 @cache
 def shape_fields() -> dict[str, Field]:
@@ -25,7 +28,7 @@ def shape_fields() -> dict[str, Field]:
         "face_width": np.stack([x * 0.045, zero, zero], 1),
         "face_length": np.stack([zero, 0.55 * lower**1.3, zero], 1),
         "face_depth": np.stack([zero, zero, -0.03 * (z - 5)], 1),
-        "forehead_height": np.stack([zero, -0.5 * upper**1.5, zero], 1),
+        "forehead_height": np.stack([zero, -0.32 * upper**1.5, zero], 1),
         "forehead_slope": np.stack([zero, zero, 0.45 * upper**1.5], 1),
         "forehead_bulge": bump((151,), 2.4, (0, 0, -0.35)),
         "jaw_width": bump((172, 58), 2.6, (-0.42, 0, 0)) + bump((136,), 2.2, (-0.2, 0, 0)),
@@ -52,14 +55,14 @@ def shape_fields() -> dict[str, Field]:
         "eye_open": stretch(_EYE, 0.9, (0.0, 0.26, 0)),
         "eye_width": stretch(_EYE, 1.3, (0.12, 0, 0)),
         "eye_spacing": bump((33, 133), 1.9, (-0.24, 0, 0)),
-        "eye_height": bump((33, 133), 1.9, (0, 0.22, 0)),
+        "eye_height": bump((33, 133), 1.9, (0, 0.16, 0)),
         "eye_tilt": bump((33,), 0.9, (0, -0.17, 0)) + bump((133,), 0.8, (0, 0.1, 0)),
         "eye_depth": bump(_EYE, 1.5, (0, 0, 0.28)),
         "brow_height": bump((105, 66), 1.5, (0, -0.3, 0)),
-        "brow_tilt": bump((70, 46), 1.2, (0, -0.28, 0)) + bump((107, 55), 1.2, (0, 0.2, 0)),
+        "brow_tilt": bump((70, 46), 1.2, (0, -0.2, 0)) + bump((107, 55), 1.2, (0, 0.15, 0)),
         "brow_ridge": bump((52, 65, 55), 1.4, (0, 0, -0.34)),
         "mouth_width": stretch((0, 17), 1.9, (0.14, 0, 0)),
-        "mouth_height": bump((13, 14), 2.0, (0, 0.3, 0)),
+        "mouth_height": bump((13, 14), 2.0, (0, 0.24, 0)),
         "mouth_forward": bump((13, 14), 1.8, (0, 0, -0.35)),
         "upper_lip": bump((0, 37), 1.0, (0, -0.17, -0.1)) + bump((13,), 0.7, (0, 0.05, 0)),
         "lower_lip": bump((17, 84), 1.0, (0, 0.2, -0.1)) + bump((14,), 0.7, (0, -0.05, 0)),
@@ -108,7 +111,7 @@ def draw_shape(rng: np.random.Generator, masculine: float, age: float) -> Float[
         values[name] += amount * old
     shape = rest_points()
     for name, value in values.items():
-        shape = shape + fields[name] * float(np.clip(value, -2.6, 2.6))
+        shape = shape + fields[name] * (_SPREAD * float(np.clip(value, -2.6, 2.6)))
     return _close_mouth(shape + _asymmetry(rng))
 
 
