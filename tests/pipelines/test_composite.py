@@ -233,3 +233,13 @@ def test_working_sizes():
 def test_one_face_too_few_is_refused():
     with pytest.raises(ShapeError, match="one a job"):
         composite([frame_of()], [], green, None, PLAIN)
+
+
+def test_tensors_of_inference_mode_are_taken():
+    with torch.inference_mode():
+        swapped, masks = green * 1.0, torch.ones(1, 1, 96, 96)
+    job = FaceJob(frame=0, face=face_at(160, 120, 100))
+    for size in (96, 128):  # with and without resizing
+        settings = CompositeSettings(blend=Poisson(), max_size=size)
+        (out,) = composite([frame_of()], [job], swapped, masks, settings)
+        assert changed(frame_of(), out).max() > 0
