@@ -97,13 +97,13 @@ def _torch() -> Iterator[Finding]:
 def _processor() -> Finding:
     import torch
 
-    from understudy.training.process import available_cores
+    from understudy.training.process import cores
 
     fast = [
         name for name in ("avx2", "avx512", "amx") if name in torch.backends.cpu.get_cpu_capability().lower()
     ]
-    cores = available_cores()
-    text = f"{cores} cores, {torch.backends.cpu.get_cpu_capability()}"
+    count = cores()
+    text = f"{count} cores, {torch.backends.cpu.get_cpu_capability()}"
     if not fast:
         return Finding("processor", text, "no AVX2: training on this processor will be slow")
     return Finding("processor", text)

@@ -232,7 +232,7 @@ class _Job:
 
     def choose(
         self, name: str, faces: FaceSet, picture: Path | None
-    ) -> Iterator[Event]:  # returns the face set
+    ) -> Generator[Event, None, FaceSet]:
         """The faces of one person: the one that a picture shows, or the one who is seen most."""
         counts = faces.persons()
         if picture is not None:

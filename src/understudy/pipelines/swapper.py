@@ -101,7 +101,7 @@ class Swapper:
         """
         if crops.ndim != 4 or crops.shape[1:] != (3, self.resolution, self.resolution):
             raise ShapeError("crops", f"(B, 3, {self.resolution}, {self.resolution})", tuple(crops.shape))
-        inputs = crops.to(self.device, memory_format=torch.channels_last, non_blocking=True)
+        inputs = crops.to(self.device, non_blocking=True).contiguous(memory_format=torch.channels_last)
         with torch.inference_mode(), torch.autocast(self.device.type, torch.bfloat16, enabled=self._bf16):
             face, mask = self.model.swap(inputs)
         return face.float().clamp(0, 1), mask.float().clamp(0, 1)
