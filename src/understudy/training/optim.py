@@ -54,7 +54,9 @@ class OptimizerSettings:
         if self.name == "adam":
             return torch.optim.Adam(held, lr=self.rate, fused=held[0].device.type in ("cpu", "cuda"))
         if self.name == "rmsprop":
-            return torch.optim.RMSprop(held, lr=self.rate, alpha=0.9, eps=1e-6, foreach=True)
+            # one weight after another on a processor: temporaries stay in its cache
+            together = held[0].device.type == "cuda"
+            return torch.optim.RMSprop(held, lr=self.rate, alpha=0.9, eps=1e-6, foreach=together)
         return AdaBelief(held, lr=self.rate, bias_correction=self.bias_correction)
 
 
