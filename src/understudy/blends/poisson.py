@@ -12,6 +12,10 @@ from understudy.blends import BLENDS, Blend
 from understudy.image.poisson import clone
 
 
+_TOLERANCE = 5e-4
+"""Half a code value of a 10-bit frame; what is left is smooth."""
+
+
 @BLENDS.register("poisson")
 @dataclass(frozen=True, kw_only=True)
 class Poisson(Blend):
@@ -29,6 +33,6 @@ class Poisson(Blend):
     ) -> Float[Tensor, "b 3 s s"]:
         """Perez, Gangnet and Blake 2003, equation 10, faded in over the upper half of the soft edge."""
         inside = mask > self.level
-        solved = clone(base.float(), face.float(), inside).clamp(0.0, 1.0).to(base.dtype)
+        solved = clone(base.float(), face.float(), inside, _TOLERANCE).clamp(0.0, 1.0).to(base.dtype)
         alpha = ((mask - self.level) / max(1.0 - self.level, 1e-6)).clamp(0.0, 1.0)
         return torch.where(inside, base.lerp(solved, alpha), base)
