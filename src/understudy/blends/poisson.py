@@ -11,7 +11,6 @@ from torch import Tensor
 from understudy.blends import BLENDS, Blend
 from understudy.image.poisson import clone
 
-
 _TOLERANCE = 5e-4
 """Half a code value of a 10-bit frame; what is left is smooth."""
 
