@@ -11,7 +11,6 @@ from understudy.cli.show import console, first_interrupt, follow
 from understudy.cli.words import seconds_of
 from understudy.pipelines.demo import DemoSettings, demo
 from understudy.pipelines.swap import SwapSettings, default_recipe
-from understudy.training.process import keep_pages
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +42,6 @@ def run(arguments: Sequence[str]) -> int:
     seconds = (
         seconds_of(command.time) if command.time is not None else 270.0 if command.steps is None else None
     )
-    keep_pages()
     stopped = False
 
     def ask() -> None:
@@ -51,8 +49,9 @@ def run(arguments: Sequence[str]) -> int:
         stopped = True
 
     active = {"train": False}
+    settings = config.merge(DemoSettings(), config.base_of(command, DemoSettings))
     stream = demo(
-        command, command.job, command.output, time_limit=seconds, steps=command.steps, stop=lambda: stopped
+        settings, command.job, command.output, time_limit=seconds, steps=command.steps, stop=lambda: stopped
     )
     with first_interrupt(ask, "saving; Ctrl-C again to stop at once", when=lambda: active["train"]):
         follow(stream, stage=lambda name, begun: active.update(train=begun and name == "train"))

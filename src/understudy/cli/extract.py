@@ -38,5 +38,6 @@ def run(arguments: Sequence[str]) -> int:
         raise ConfigError(
             "extract: wanted --input VIDEO … and --output FOLDER; see understudy extract --help"
         )
-    follow(extract(command.input, command.output, command))
+    settings = config.merge(ExtractSettings(), config.base_of(command, ExtractSettings))
+    follow(extract(command.input, command.output, settings))
     return 0

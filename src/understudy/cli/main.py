@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import difflib
 import importlib
-import os
 import sys
 from collections.abc import Sequence
 
@@ -62,8 +61,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from understudy.cli import stand_in
 
         stand_in.install()
-    # Read when torch loads: OpenMP's threads must sleep, not spin, while others decode and encode.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    from understudy.training.process import prepare
+
+    prepare()
     from understudy.cli.show import guarded
 
     return guarded(lambda: importlib.import_module(f"understudy.cli.{name}").run(rest))

@@ -31,5 +31,6 @@ def run(arguments: Sequence[str]) -> int:
     )
     if command.output is None:
         raise ConfigError("performers: wanted --output VIDEO; see understudy performers --help")
-    follow(draw(command, command.output))
+    settings = config.merge(PerformersSettings(), config.base_of(command, PerformersSettings))
+    follow(draw(settings, command.output))
     return 0

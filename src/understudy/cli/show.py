@@ -9,7 +9,7 @@ import contextlib
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from types import FrameType
 from typing import Any
 
@@ -44,7 +44,7 @@ def guarded(command: Callable[[], int]) -> int:
 @contextlib.contextmanager
 def first_interrupt(
     ask: Callable[[], None], message: str, when: Callable[[], bool] = lambda: True
-) -> Iterator[None]:
+) -> Generator[None]:
     """The first Ctrl-C calls ``ask`` and says ``message``, the second interrupts.
 
     Args:

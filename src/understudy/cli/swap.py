@@ -11,7 +11,6 @@ from understudy.cli.show import console, first_interrupt, follow
 from understudy.cli.words import seconds_of
 from understudy.pipelines.project import Project
 from understudy.pipelines.swap import SwapSettings, default_recipe, swap
-from understudy.training.process import keep_pages
 
 DESCRIPTION = """Put the source's face into the target's footage: extract, train, merge.
 
@@ -47,7 +46,6 @@ def run(arguments: Sequence[str]) -> int:
     seconds = (
         seconds_of(command.time) if command.time is not None else 600.0 if command.steps is None else None
     )
-    keep_pages()
     stopped = False
 
     def ask() -> None:

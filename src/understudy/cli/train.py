@@ -12,7 +12,6 @@ from understudy.cli.words import seconds_of
 from understudy.errors import ConfigError
 from understudy.faces.faceset import FaceSet
 from understudy.pipelines import train as training
-from understudy.training.process import keep_pages
 from understudy.training.rundir import RunFolder
 
 
@@ -47,7 +46,6 @@ def run(arguments: Sequence[str]) -> int:
     )
     if command.source is None or command.target is None:
         raise ConfigError("train: wanted --source FACES and --target FACES; see understudy train --help")
-    keep_pages()
     source, target = FaceSet.open(command.source), FaceSet.open(command.target)
     seconds = seconds_of(command.time) if command.time is not None else None
     if command.run is not None:

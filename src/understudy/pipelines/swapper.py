@@ -62,7 +62,9 @@ class Swapper:
             raise CheckpointError(
                 f"{folder}: weights do not fit the model {files.model!r}: {error}"
             ) from None
-        return cls(model.to(context.device, memory_format=torch.channels_last), settings, step=files.step)
+        # the stubs of Module.to know no pair of device and memory format
+        placed = model.to(context.device).to(memory_format=torch.channels_last)
+        return cls(cast("SwapModel", placed), settings, step=files.step)
 
     @property
     def resolution(self) -> int:
