@@ -1,114 +1,39 @@
-"""A face set on disk: the faces of some footage, each with its crop, landmarks, alignment, identity and person.
+"""A face set on disk: the faces of some footage, with crop, landmarks, alignment, identity and person.
 
     faceset.toml    format, crop mode, size; facts about the footage
     faces.jsonl     append-only: a line a face, and lines that say how far a file has been read
     crops/          000123_0.jpg, frame and number of the face; what is deleted or moved away is rejected
+    masks/          000123_0.png, where somebody painted or made one
     edits.jsonl     append-only: decisions of a person about faces, by crop name
 
-The last line about a thing wins. A torn last line is passed over. Deleting a crop keeps a face out of training; a
-target's face is still swapped unless it is rejected by name (``FaceSet.reject``).
+The last line about a thing wins. A torn line is passed over. Deleting a crop keeps a face out of training; a
+target's face is still swapped unless it is rejected by name (``FaceSet.reject``). A crop may be renamed,
+saved again in another format, or put there from another set: it is known by its name, or by the description
+that it carries.
 """
 
 from __future__ import annotations
 
-import base64
+import hashlib
 import json
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
+import cv2
 import numpy as np
 from jaxtyping import Float32, UInt8
 
 from understudy import durable
-from understudy.contracts import Alignment, Face
 from understudy.errors import FaceSetError
-from understudy.faces.metadata import decode_crop
-from understudy.image.geometry import invert, transform_points
+from understudy.faces.metadata import decode_crop, read_description
+from understudy.faces.records import FaceRecord, is_face, read_lines
 
 FORMAT = 1
 """Version of the layout; a newer one is refused."""
-MESH_SCALE = 8192.0
-"""Landmarks are kept as int16 in units of 1/8192 of the unit square's side: 0.03 px of a 256-pixel face."""
-
-
-def pack_mesh(points: Float32[np.ndarray, "478 3"], alignment: Alignment) -> str:
-    """Landmarks in frame pixels as text."""
-    unit = transform_points(alignment.matrix, points)
-    return base64.b64encode(np.clip(np.rint(unit * MESH_SCALE), -32768, 32767).astype("<i2").tobytes()).decode()
-
-
-def unpack_mesh(text: str, alignment: Alignment) -> Float32[np.ndarray, "478 3"]:
-    """What ``pack_mesh`` packed."""
-    unit = np.frombuffer(base64.b64decode(text), "<i2").reshape(-1, 3) / MESH_SCALE
-    return transform_points(invert(alignment.matrix), unit).astype(np.float32)
-
-
-@dataclass(frozen=True, eq=False)
-class FaceRecord:
-    """One line of the table; what is large in it is unpacked when it is asked for."""
-
-    data: Mapping[str, Any]
-    """The line as it stands."""
-    person: int
-    """Group of faces taken for one person; 0 is seen most; -1 before the grouping."""
-
-    @property
-    def crop(self) -> str:
-        """File name of its crop."""
-        return self.data["crop"]
-
-    @property
-    def source(self) -> str:
-        """File name of the footage."""
-        return self.data["source"]
-
-    @property
-    def frame(self) -> int:
-        """Number of the frame."""
-        return self.data["frame"]
-
-    @property
-    def track(self) -> int:
-        """Number of the track, unique in the face set."""
-        return self.data["track"]
-
-    @cached_property
-    def alignment(self) -> Alignment:
-        """From frame pixels to the unit square of the crop."""
-        return Alignment(matrix=np.array(self.data["matrix"], np.float64), mode=self.data["mode"])
-
-    @property
-    def points(self) -> Float32[np.ndarray, "478 3"]:
-        """Landmarks in frame pixels."""
-        return unpack_mesh(self.data["mesh"], self.alignment)
-
-    @property
-    def identity(self) -> Float32[np.ndarray, "d"] | None:
-        """Identity vector of this very face; None for most, see ``FaceSet.identities``."""
-        text = self.data.get("identity")
-        return np.frombuffer(base64.b64decode(text), "<f4") if text else None
-
-    @property
-    def face(self) -> Face:
-        """The face as extraction found it."""
-        data = self.data
-        return Face(
-            frame=data["frame"],
-            time=data["time"],
-            index=data["index"],
-            track=data["track"],
-            box=np.array(data["box"], np.float64),
-            presence=data["presence"],
-            points=self.points,
-            alignment=self.alignment,
-            found=data["found"],
-            pose=cast("tuple[float, float, float]", tuple(data["pose"])),
-            sharpness=data["sharpness"],
-        )
 
 
 class FaceSet:
@@ -122,27 +47,38 @@ class FaceSet:
     """
 
     def __init__(
-        self, path: Path, about: dict[str, Any], table: list[dict[str, Any]], edits: list[dict[str, Any]]
+        self,
+        path: Path,
+        about: dict[str, Any],
+        table: Sequence[Mapping[str, Any]],
+        edits: Sequence[Mapping[str, Any]],
     ) -> None:
         self.path = path
         self.about = about
-        faces: dict[str, dict[str, Any]] = {}
+        faces: dict[str, Mapping[str, Any]] = {}
         persons: dict[str, int] = {}
-        self.sources: dict[str, dict[str, Any]] = {}
+        self.sources: dict[str, Mapping[str, Any]] = {}
         for line in table:
-            if "crop" in line:
+            if is_face(line):
                 faces[line["crop"]] = line
             elif "persons" in line:
                 persons = line["persons"]
             elif "read" in line:
                 self.sources[line["read"]] = line
-        self.rejected = {edit["crop"] for edit in edits if edit.get("do") == "reject"}
+        self.rejected: set[str] = set()
+        decided: dict[str, int] = {}
         for edit in edits:  # in order: the last decision about a crop stands
-            if edit.get("do") == "restore":
-                self.rejected.discard(edit["crop"])
-            elif edit.get("do") == "reject":
-                self.rejected.add(edit["crop"])
-        self.records = [FaceRecord(line, persons.get(str(line["track"]), -1)) for line in faces.values()]
+            crop = edit.get("crop", "")
+            if edit.get("do") == "reject":
+                self.rejected.add(crop)
+            elif edit.get("do") == "restore":
+                self.rejected.discard(crop)
+            elif edit.get("do") == "person":
+                decided[crop] = edit["person"]
+        self.records = [
+            FaceRecord(line, decided.get(crop, persons.get(str(line["track"]), -1)))
+            for crop, line in faces.items()
+        ]
         self.chosen: tuple[int, ...] = (0,) if persons else (-1,)
 
     @classmethod
@@ -152,7 +88,8 @@ class FaceSet:
         Raises:
             FaceSetError: there is none, it is of a newer version, or its table is damaged.
         """
-        return cls(path, _read_about(path), _read_lines(path / "faces.jsonl"), _read_lines(path / "edits.jsonl"))
+        about = _read_about(path)
+        return cls(path, about, read_lines(path / "faces.jsonl"), read_lines(path / "edits.jsonl"))
 
     def choose(self, persons: Sequence[int]) -> FaceSet:
         """This face set with other persons chosen than its main one."""
@@ -199,19 +136,22 @@ class FaceSet:
         return person, distance
 
     def for_training(self) -> list[FaceRecord]:
-        """Faces of the chosen persons whose crop is there and that nobody rejected; interpolated ones are left out."""
-        present = {entry.name for entry in (self.path / "crops").iterdir()} if self._has_crops() else set[str]()
+        """Faces of the chosen persons whose crop is there and that nobody rejected; no interpolated ones."""
+        known, adopted, _ = self._sort_crops()
         return [
-            record
+            record if known[record.crop] == record.crop else replace(record, file=known[record.crop])
             for record in self.records
-            if record.person in self.chosen
-            and record.crop in present
+            if record.crop in known
+            and record.person in self.chosen
+            and record.found
             and record.crop not in self.rejected
-            and record.data["found"]
-        ]
+        ] + [record for record in adopted if record.found and record.crop not in self.rejected]
 
     def for_merging(self, source: str) -> dict[int, list[FaceRecord]]:
-        """Faces of the chosen persons in a file, by frame: also those whose crop is gone, but none rejected by name."""
+        """Faces of the chosen persons in a file, by frame.
+
+        A face whose crop is gone is among them; one that was rejected by name is not.
+        """
         out: dict[int, list[FaceRecord]] = {}
         for record in self.records:
             if record.source == source and record.person in self.chosen and record.crop not in self.rejected:
@@ -222,18 +162,57 @@ class FaceSet:
         """The stored crop of a face, RGB.
 
         Raises:
+            FaceSetError: it is damaged or gone.
+        """
+        return decode_crop(self.path / "crops" / (record.file or record.crop))
+
+    def mask_path(self, record: FaceRecord) -> Path:
+        """Where the mask of a face lies if it has one: grey PNG of the crop's size, white is face."""
+        return self.path / "masks" / f"{Path(record.crop).stem}.png"
+
+    def read_mask(self, record: FaceRecord) -> UInt8[np.ndarray, "s s"] | None:
+        """The mask of a face; None when it has none.
+
+        Raises:
             FaceSetError: it is damaged.
         """
-        return decode_crop(self.path / "crops" / record.crop)
+        path = self.mask_path(record)
+        return decode_crop(path)[..., 0] if path.is_file() else None
+
+    def write_mask(self, record: FaceRecord, mask: UInt8[np.ndarray, "s s"]) -> None:
+        """Keep a mask for a face."""
+        path = self.mask_path(record)
+        with durable.explained(path):
+            path.parent.mkdir(exist_ok=True)
+        durable.write_bytes(path, cv2.imencode(".png", mask)[1].tobytes())
 
     def digest(self) -> str:
         """Hash of what training sees of the set: which faces, and the decisions about them."""
-        import hashlib
-
         digest = hashlib.sha256(json.dumps(self.about, sort_keys=True, default=str).encode())
         for record in self.for_training():
-            digest.update(f"{record.crop} {record.data['mesh']}\n".encode())
+            digest.update(f"{record.crop} {record.data['size']} {record.data['matrix']}\n".encode())
         return digest.hexdigest()
+
+    def check(self) -> Iterator[str]:
+        """What is odd about the crops, a sentence each; looks into every one of them."""
+        known, adopted, strange = self._sort_crops()
+        tables = {known[record.crop]: record.data for record in self.records if record.crop in known}
+        for name in sorted((*tables, *strange)):
+            try:
+                said = read_description(self.path / "crops" / name)
+            except FaceSetError as error:
+                yield str(error)
+                continue
+            if name in strange:
+                yield f"crops/{name}: no face of this set, and it does not say whose it is; it is left out"
+            elif said is not None:
+                table = tables[name]
+                differing = [key for key in table if said.get(key) != table[key]]
+                if differing:
+                    keys = ", ".join(differing)
+                    yield f"crops/{name}: differs from the table in {keys}; the table is taken"
+        for record in adopted:
+            yield f"crops/{record.file}: not in the table; a face of {record.source} all the same"
 
     def reject(self, crops: Iterable[str]) -> None:
         """Decide that these faces are neither learned from nor swapped."""
@@ -245,43 +224,68 @@ class FaceSet:
         self._edit("restore", crops)
         self.rejected -= set(crops)
 
-    def _edit(self, action: str, crops: Iterable[str]) -> None:
-        lines = [json.dumps({"do": action, "crop": crop}) for crop in crops]
+    def assign(self, crops: Iterable[str], person: int) -> None:
+        """Decide whose faces these are; seen when the set is opened again."""
+        self._edit("person", crops, person=person)
+
+    def _edit(self, action: str, crops: Iterable[str], **more: int) -> None:
+        lines = [json.dumps({"do": action, "crop": crop, **more}) for crop in crops]
         durable.append_lines(self.path / "edits.jsonl", lines, flush=True)
 
-    def _has_crops(self) -> bool:
-        return (self.path / "crops").is_dir()
+    def _sort_crops(self) -> tuple[dict[str, str], list[FaceRecord], set[str]]:
+        """What lies in ``crops``.
+
+        Returns:
+            File name of each face of the table whose crop is there, by the name it was given; faces that are
+            not in the table but say what they are; names of other files.
+        """
+        folder = self.path / "crops"
+        files = {entry.name for entry in folder.iterdir()} if folder.is_dir() else set[str]()
+        known = {record.crop: record.crop for record in self.records if record.crop in files}
+        others = sorted(name for name in files - known.keys() if not name.startswith("."))
+        if not others:
+            return known, [], set()
+        missing = {Path(record.crop).stem: record.crop for record in self.records if record.crop not in known}
+        adopted: list[FaceRecord] = []
+        strange: set[str] = set()
+        for name in others:
+            said = _description(folder / name)
+            crop = missing.get(Path(name).stem) or (missing.get(Path(said["crop"]).stem) if said else None)
+            if crop:
+                known[crop] = name
+                missing.pop(Path(crop).stem)
+            elif said:
+                adopted.append(FaceRecord({**said, "crop": name}, self.chosen[0], file=name))
+            else:
+                strange.add(name)
+        return known, adopted, strange
+
+
+def _description(path: Path) -> dict[str, Any] | None:
+    """What a picture says about itself if that is all that a face needs; None for everything else."""
+    try:
+        said = read_description(path)
+    except FaceSetError:
+        return None  # ``check`` speaks of it
+    return said if said is not None and is_face(said) else None
 
 
 def _read_about(path: Path) -> dict[str, Any]:
     file = path / "faceset.toml"
     if not file.is_file():
-        raise FaceSetError(f"{path} is no face set (it has no faceset.toml); make one: understudy extract --input VIDEO -o {path}")
+        raise FaceSetError(
+            f"{path} is no face set (it has no faceset.toml); "
+            f"make one: understudy extract --input VIDEO -o {path}"
+        )
     try:
         about = tomllib.loads(file.read_text("utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise FaceSetError(f"{file}: cannot be read ({error}); extract the face set again") from None
-    if about.get("format") != FORMAT:
+    version = about.get("format")
+    if not isinstance(version, int):
+        raise FaceSetError(f"{file}: it names no format, so this is no face set of understudy's")
+    if version != FORMAT:
         raise FaceSetError(
-            f"{file}: format {about.get('format')!r}, this version reads {FORMAT}; use a newer understudy, or extract again"
+            f"{file}: format {version}, this version reads {FORMAT}; use a newer understudy, or extract again"
         )
     return about
-
-
-def _read_lines(file: Path) -> list[dict[str, Any]]:
-    """Objects of a table; a torn last line is passed over, any other broken line is an error."""
-    if not file.is_file():
-        return []
-    lines = file.read_bytes().split(b"\n")
-    out: list[dict[str, Any]] = []
-    broken = 0
-    for line in lines:
-        if not line:
-            continue
-        try:
-            out.append(json.loads(line))
-        except ValueError:
-            broken += 1  # what a crash tore; the next append began on a line of its own
-    if broken > max(3, len(out)):
-        raise FaceSetError(f"{file}: {broken} of {broken + len(out)} lines are damaged; extract the face set again")
-    return out

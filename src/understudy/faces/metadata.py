@@ -1,6 +1,7 @@
 """The description of a face inside its own picture, so that a crop that was moved is still a face.
 
-JSON text: an iTXt chunk in PNG, an XMP packet in JPEG and WebP. Pictures are written by Pillow, read by OpenCV.
+JSON text: an iTXt chunk in PNG, an XMP packet in JPEG and WebP. Pictures are written by Pillow, read by
+OpenCV.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 from xml.sax.saxutils import escape, unescape
 
 import cv2
@@ -69,7 +70,9 @@ def decode_crop(path: Path) -> UInt8[np.ndarray, "s s 3"]:
         raise FaceSetError(f"{path}: cannot be read ({error.strerror})") from None
     picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB) if data else None
     if picture is None:
-        raise FaceSetError(f"{path}: a damaged picture; delete it (the face is then left out) or extract again")
+        raise FaceSetError(
+            f"{path}: a damaged picture; delete it (the face is then left out) or extract again"
+        )
     return picture
 
 
@@ -81,7 +84,8 @@ def read_description(path: Path) -> dict[str, Any] | None:
     """
     try:
         with Image.open(path) as image:
-            image.load()
+            if image.format == "PNG" and KEY not in image.info:
+                image.load()  # another program may have put it behind the picture
             texts: dict[str, str] = getattr(image, "text", {})
             text = texts.get(KEY)
             if text is None and (match := _FACE.search(image.info.get("xmp", b""))):
@@ -91,7 +95,7 @@ def read_description(path: Path) -> dict[str, Any] | None:
     if text is None:
         return None
     try:
-        found: dict[str, Any] = json.loads(text)
+        found: object = json.loads(text)
     except ValueError:
         return None
-    return found
+    return cast("dict[str, Any]", found) if isinstance(found, dict) else None

@@ -1,13 +1,15 @@
 """Makes a face set, or goes on with one that was interrupted.
 
-Faces of a file are written first, then a line that says how far the file has been read: after an interruption the file
-is read again from there, and faces that were written after the last such line are written again under the same names.
+Faces of a file are written first, then a line that says how far the file has been read: after an interruption
+the file is read again from there, and faces that were written after the last such line are written again
+under the same names.
 """
 
 from __future__ import annotations
 
 import base64
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -20,8 +22,9 @@ from understudy import durable
 from understudy.config import to_toml
 from understudy.contracts import Face
 from understudy.errors import FaceSetError
-from understudy.faces.faceset import FORMAT, FaceSet, pack_mesh
+from understudy.faces.faceset import FORMAT, FaceSet
 from understudy.faces.metadata import encode_crop
+from understudy.faces.records import pack_mesh
 
 
 class FaceSetWriter:
@@ -38,12 +41,14 @@ class FaceSetWriter:
 
     def __init__(self, path: Path, about: Mapping[str, Any]) -> None:
         self.path = path
-        self.about = {"format": FORMAT, **about}
+        self.about: dict[str, Any] = {"format": FORMAT, **about}
         if (path / "faceset.toml").is_file():
             self._check(FaceSet.open(path).about)
         else:
             if path.is_dir() and any(path.iterdir()):
-                raise FaceSetError(f"{path} holds other files and no face set; choose an empty or a new folder")
+                raise FaceSetError(
+                    f"{path} holds other files and no face set; choose an empty or a new folder"
+                )
             with durable.explained(path):
                 (path / "crops").mkdir(parents=True, exist_ok=True)
             durable.write_text(path / "faceset.toml", to_toml(self.about))
@@ -80,14 +85,16 @@ class FaceSetWriter:
         known = self.known.sources.get(source)
         if known and known["fingerprint"] != fingerprint:
             raise FaceSetError(
-                f"{self.path} has faces of another file named {source}; rename the file, or choose a new folder"
+                f"{self.path} has faces of another file named {source}; "
+                "rename the file, or choose a new folder"
             )
         if source not in self._names:
             self._names.append(source)
         self._source, self._fingerprint, self._offset = source, fingerprint, self._tracks
-        if known is None:
-            return 0
-        return -1 if known["complete"] else int(known["frames"])
+        start = 0 if known is None else -1 if known["complete"] else int(known["frames"])
+        if start >= 0:
+            self._remove_unlisted(start)
+        return start
 
     def add(
         self,
@@ -96,9 +103,7 @@ class FaceSetWriter:
         identity: Float32[np.ndarray, "d"] | None = None,
     ) -> None:
         """Adds a face of the file that was begun; its track is numbered anew, unique in the set."""
-        place = self._names.index(self._source)
-        prefix = f"{place:02d}_" if place else ""
-        name = f"{prefix}{face.frame:06d}_{face.index}.{self.about['picture']}"
+        name = f"{self._prefix()}{face.frame:06d}_{face.index}.{self.about['picture']}"
         track = self._offset + face.track
         self._tracks = max(self._tracks, track + 1)
         data: dict[str, Any] = {
@@ -147,10 +152,22 @@ class FaceSetWriter:
         line = json.dumps({"persons": {str(track): person for track, person in persons.items()}})
         durable.append_lines(self.path / "faces.jsonl", [line], flush=True)
 
+    def _prefix(self) -> str:
+        """What names of this file's crops begin with: its number, but for the first file."""
+        place = self._names.index(self._source)
+        return f"{place:02d}_" if place else ""
+
+    def _remove_unlisted(self, start: int) -> None:
+        """Remove crops of frames to come, which an interrupted call wrote but did not list."""
+        name = re.compile(rf"{self._prefix()}(\d{{6,}})_\d+\.(?:jpg|png|webp)")
+        for path in (self.path / "crops").iterdir():
+            if (match := name.fullmatch(path.name)) and int(match[1]) >= start:
+                path.unlink()
+
     def _check(self, about: Mapping[str, Any]) -> None:
         for key in ("mode", "size", "picture"):
             if about.get(key) != self.about.get(key):
                 raise FaceSetError(
-                    f"{self.path} was made with {key} {about.get(key)!r}, now {self.about.get(key)!r} is asked for; "
-                    "use the same setting, or choose a new folder"
+                    f"{self.path} was made with {key} {about.get(key)!r}, now {self.about.get(key)!r} is "
+                    "asked for; use the same setting, or choose a new folder"
                 )
