@@ -1,8 +1,8 @@
-"""Training steps a second and peak memory: Quick96 and the model of the recipe ``cpu``, by precision and threads.
+"""Training steps a second and peak memory: Quick96 and the recipe ``cpu``, by precision and threads.
 
-Every condition runs in a process of its own, because memory, threads and allocator cannot be reset. The figure
-of a condition is the median step; its parts (batch, forward, backward, optimiser) say what bounds it, and the
-processor's time a step says how much of the wall clock belonged to others.
+Every condition runs in a process of its own, because memory, threads and allocator cannot be reset. The
+figure of a condition is the median step; its parts (batch, forward, backward, optimiser) say what bounds it,
+and the processor's time a step says how much of the wall clock belonged to others.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ PARTS = ("batch", "forward", "backward", "optimizer")
 def trainer_parts(model: str) -> tuple[Any, Any]:
     """The task on random textures and what updates its weights."""
     import torch
+
     from understudy import config
     from understudy.contracts import Context
     from understudy.losses import LOSSES

@@ -154,21 +154,27 @@ class Trainer(Generic[B]):
         begun, started = self.elapsed, self.clock()
         saved = shown = reported = logged = started
         first_step = self.step
+        unread: dict[str, Tensor] = {}
         while not self._done():
             commands: set[str] = set()
             if self.clock() - reported >= self.settings.report_every:
                 commands = self.run.take_commands()
             if self.stop() or "stop" in commands:
+                if unread and not self._read(unread):
+                    yield self._go_back()
                 return True
-            total = self._step()
+            unread = self._step()
             now = self.clock()
             self.elapsed = begun + now - started
             last = self._done()
             report = last or self.step == 1 or now - reported >= self.settings.report_every
-            if (report or self._reads()) and not self._read(total):
-                yield self._go_back()
-                begun, started, first_step = self.elapsed, self.clock(), self.step
-                continue
+            saves = "save" in commands or now - saved >= self.settings.save_every
+            if report or saves or self._reads():
+                fine, unread = self._read(unread), {}
+                if not fine:
+                    yield self._go_back()
+                    begun, started, first_step = self.elapsed, self.clock(), self.step
+                    continue
             if report:
                 self.speed = (self.step - first_step) / max(1e-9, now - started)
                 progress, reported = self._progress(), now
@@ -177,7 +183,7 @@ class Trainer(Generic[B]):
                     self.run.record(progress)
                     self._status("training")
                     logged = now
-            if "save" in commands or now - saved >= self.settings.save_every:
+            if saves:
                 yield self._save()
                 saved = self.clock()
             due = self.settings.preview_every and now - shown >= self.settings.preview_every

@@ -38,7 +38,7 @@ class Task(Protocol[B]):
         ...
 
     def figures(self) -> dict[str, float]:
-        """Figures of quality on held-out data, under the weights that the module has now; may be empty."""
+        """Figures of quality, under the weights that the module has now; may be empty."""
         ...
 
     def preview(self) -> UInt8[np.ndarray, "h w 3"] | None:
