@@ -1,13 +1,14 @@
-"""Remake src/understudy/performers/head.npz: where the 468 points of the Face Mesh lie on a performer at rest.
+"""Remake src/understudy/performers/head.npz: where the 468 points of the Face Mesh lie on a face at rest.
 
-No photograph is involved. A face is painted with ellipses and read through the Face Mesh network; the points are
-made symmetric. Then performers are drawn from them, read through the network again, and the rest positions move
+No photograph is involved. A face is painted with ellipses and read through the Face Mesh network; the points
+are made symmetric. Then performers are drawn from them, read through the network again,
+    and the rest positions move
 to where the network sees them on average, so that a drawn landmark means what the network means by it.
 
     python scripts/make_rest_mesh.py             # paint, then three rounds of reading back
     python scripts/make_rest_mesh.py --round     # one more round on the positions at hand
 
-The triangles come out of the edge list that MediaPipe publishes (its tessellation lists three edges a triangle).
+The triangles come out of the edge list that MediaPipe publishes: it lists three edges a triangle.
 """
 
 from __future__ import annotations
@@ -88,7 +89,7 @@ def painted_face() -> np.ndarray:
 
 
 def published_triangles() -> np.ndarray:
-    """Triangles from the tessellation's edges, which the wheel of mediapipe 0.10.21 lists three a triangle."""
+    """Triangles from the tessellation's edges, which mediapipe 0.10.21 lists three a triangle."""
     folder = HEAD.parent
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
     command += ["--platform", "manylinux_2_28_x86_64", "--python-version", "3.11", "--implementation", "cp"]
@@ -103,7 +104,7 @@ def published_triangles() -> np.ndarray:
 
 
 def partners(points: np.ndarray, triangles: np.ndarray) -> np.ndarray:
-    """The mirror image of each point: near the mirrored place, and joined to the mirror images of its neighbours."""
+    """The mirror image of each point: near the mirrored place, joined to its neighbours' mirror images."""
     flipped = points * [-1, 1, 1]
     cost = ((points[:, None] - flipped[None]) ** 2).sum(-1)
     joined = np.zeros((468, 468))
@@ -140,11 +141,13 @@ def shut(points: np.ndarray) -> np.ndarray:
     out = points.copy()
     upper, lower = list(LIPS_INNER[1:10]), list(LIPS_INNER[:10:-1])
     middle = (out[upper] + out[lower]) / 2
-    out[upper], out[lower] = middle - [0, 0.03, 0], middle + [0, 0.03, 0]
+    seam = np.array([0, 0.03, 0])
+    out[upper], out[lower] = middle - seam, middle + seam
     return out
 
 
 def networks() -> tuple:
+    """The default detector and landmarker, built."""
     store = WeightStore()
     kinds = (DETECTORS["blazeface"], LANDMARKERS["facemesh"])
     needed = [name for kind in kinds for name in kind.weights]
@@ -170,6 +173,7 @@ def first() -> None:
 
 
 def store(rest: np.ndarray, triangles: np.ndarray, mirror: np.ndarray) -> None:
+    """Write the package's data file."""
     np.savez_compressed(
         HEAD,
         rest=rest.round(3).astype(np.float32),
@@ -179,7 +183,7 @@ def store(rest: np.ndarray, triangles: np.ndarray, mirror: np.ndarray) -> None:
 
 
 def one_round(strength: float = 0.7) -> float:
-    """Draw performers at rest, read them, move the rest positions; the mean error before, in eye distances."""
+    """Draw performers at rest, read them, move the rest positions; returns the mean error before it."""
     from understudy.performers.performer import Performer
     from understudy.performers.renderer import render
     from understudy.performers.scene import Scene

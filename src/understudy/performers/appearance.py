@@ -1,4 +1,4 @@
-"""What a performer is made of besides shape: skin, age, brows, eyes, lips, hair, clothes, drawn from a seed."""
+"""What a performer is made of besides shape: skin, age, brows, eyes, lips, hair, clothes; from a seed."""
 
 from __future__ import annotations
 
@@ -13,18 +13,22 @@ Color = tuple[float, float, float]
 HairStyle = Literal["bald", "buzz", "short", "parted", "volume", "curls", "bob", "long", "tied", "receding"]
 
 MONK: tuple[Color, ...] = (
-    (0.965, 0.929, 0.894), (0.953, 0.906, 0.859), (0.969, 0.918, 0.816), (0.918, 0.855, 0.729), (0.843, 0.741, 0.588),
-    (0.627, 0.494, 0.337), (0.510, 0.361, 0.263), (0.376, 0.255, 0.204), (0.227, 0.192, 0.165), (0.161, 0.141, 0.125),
+    (0.965, 0.929, 0.894), (0.953, 0.906, 0.859), (0.969, 0.918, 0.816), (0.918, 0.855, 0.729), (0.843,
+    0.741, 0.588),
+    (0.627, 0.494, 0.337), (0.510, 0.361, 0.263), (0.376, 0.255, 0.204), (0.227, 0.192, 0.165), (0.161,
+    0.141, 0.125),
 )  # fmt: skip
 """The ten tones of the Monk Skin Tone scale."""
 
 HAIR_COLORS: tuple[Color, ...] = (
-    (0.06, 0.05, 0.05), (0.12, 0.085, 0.06), (0.21, 0.13, 0.08), (0.33, 0.19, 0.10), (0.46, 0.20, 0.09), (0.50, 0.37, 0.22),
+    (0.06, 0.05, 0.05), (0.12, 0.085, 0.06), (0.21, 0.13, 0.08), (0.33, 0.19, 0.10), (0.46, 0.20, 0.09),
+    (0.50, 0.37, 0.22),
     (0.66, 0.53, 0.35),
 )  # fmt: skip
 
 IRIS_COLORS: tuple[Color, ...] = (
-    (0.22, 0.12, 0.06), (0.33, 0.19, 0.09), (0.45, 0.31, 0.13), (0.38, 0.42, 0.22), (0.30, 0.44, 0.55), (0.45, 0.52, 0.58),
+    (0.22, 0.12, 0.06), (0.33, 0.19, 0.09), (0.45, 0.31, 0.13), (0.38, 0.42, 0.22), (0.30, 0.44, 0.55),
+    (0.45, 0.52, 0.58),
 )  # fmt: skip
 
 
@@ -85,7 +89,7 @@ class Appearance:
 
 
 def tone_color(tone: float, warmth: float = 0.0) -> np.ndarray:
-    """sRGB of a place on the Monk scale, with an undertone; a little more saturated than the printed swatches."""
+    """The sRGB colour of a place on the Monk scale, with an undertone; a little richer than the swatches."""
     swatches = np.array(MONK)
     places = np.arange(10)
     color = np.array([np.interp(np.clip(tone, 0, 9), places, swatches[:, i]) for i in range(3)])

@@ -1,4 +1,4 @@
-"""Painting everything but the face: scalp, ears, neck, clothes, eyes, teeth, the inside of the mouth, occluders."""
+"""Painting everything but the face: scalp, ears, neck, clothes, eyes, teeth, mouth, occluders."""
 
 from __future__ import annotations
 

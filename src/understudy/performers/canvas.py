@@ -31,11 +31,11 @@ class Canvas:
         """0 dull to 1 a mirror."""
 
     def chart(self, name: str) -> tuple[slice, slice]:
-        """Rows and columns of a chart with a margin, so that filtering at its border finds its own colours."""
+        """Rows and columns of a chart with a margin, so that filtering at its border stays inside."""
         x0, y0, x1, y1 = CHARTS[name]
         return slice(max(y0 - 4, 0), min(y1 + 4, ATLAS)), slice(max(x0 - 4, 0), min(x1 + 4, ATLAS))
 
-    def fill(self, name: str, color: Sequence[float], shine: float, gloss: float) -> None:
+    def fill(self, name: str, color: Sequence[float] | np.ndarray, shine: float, gloss: float) -> None:
         """Paint a whole chart."""
         place = self.chart(name)
         self.color[place] = np.asarray(color, np.float32)
@@ -81,7 +81,7 @@ def _chart_raster() -> tuple[np.ndarray, np.ndarray]:
 
 
 def vertex_map(values: np.ndarray, blur: float = 2.0) -> Map:
-    """Values of the 468 points as a map over the face's chart, holes and margin filled from the nearest value."""
+    """Values of the 468 points as a map over the face's chart; holes and margin are filled."""
     ids, uv = _chart_raster()
     corners = triangles()
     table = planes(uv, corners, values.astype(np.float32)[corners][..., None])[..., 0]
@@ -101,7 +101,7 @@ def vertex_map(values: np.ndarray, blur: float = 2.0) -> Map:
 
 @cache
 def bump_map(points: tuple[int, ...], radius: float, symmetric: bool = True) -> Map:
-    """A Gaussian spot on the face's chart round the mean of some points; radius in centimetres on the face."""
+    """A Gaussian spot on the face's chart round the mean of some points; radius in centimetres."""
     rest = rest_points()
     centre = rest[list(points)].mean(0)
     weight = np.exp(-((rest - centre) ** 2).sum(1) / (2 * radius**2))

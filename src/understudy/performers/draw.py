@@ -143,11 +143,8 @@ def draw(settings: PerformersSettings, output: Path) -> Iterator[Event]:
     """
     folder = truth_folder(output)
     seconds = settings.frames / settings.fps
-    yield Planned(
-        lines=(
-            f"{settings.frames} frames ({seconds:.1f} s) of performer {settings.seed} to {output}, truth to {folder}",
-        )
-    )
+    what = f"{settings.frames} frames ({seconds:.1f} s) of performer {settings.seed}"
+    yield Planned(lines=(f"{what} to {output}, truth to {folder}",))
     yield StageStarted(stage=STAGE, detail=f"performer {settings.seed}", total=settings.frames)
     began = time.monotonic()
     output.parent.mkdir(parents=True, exist_ok=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 
 from understudy.image.landmarks import LEFT_BROW, LEFT_EYE, LIPS_INNER, LIPS_OUTER, RIGHT_BROW, RIGHT_EYE
@@ -18,7 +19,7 @@ from understudy.performers.canvas import (
     stroke,
     vertex_map,
 )
-from understudy.performers.topology import mirror, oval_weight, rest_points
+from understudy.performers.topology import CHARTS, mirror, oval_weight, rest_points
 
 _FOLDS: dict[str, tuple[tuple[int, ...], float]] = {
     # polylines over points of the picture's left half, and width in texels
@@ -36,11 +37,6 @@ _FOLDS: dict[str, tuple[tuple[int, ...], float]] = {
 def _pair(points: tuple[int, ...]) -> list[np.ndarray]:
     uv, partner = local_uv(), mirror()
     return [uv[list(points)], uv[partner[list(points)]]]
-
-
-def _mean_uv(a: tuple[int, ...], b: tuple[int, ...], t: float) -> list[np.ndarray]:
-    """A line between two rows of points, on both sides."""
-    return [first + (second - first) * t for first, second in zip(_pair(a), _pair(b), strict=True)]
 
 
 def paint_face(canvas: Canvas, look: Appearance, features: bool = True) -> None:
@@ -124,8 +120,6 @@ def _paint_marks(canvas: Canvas, region: Region, look: Appearance, rng: np.rando
         radius = rng.uniform(0.6, 1.7)
         path = np.stack([middle, middle + rng.normal(0, 0.6, 2)])
         stroke(spots, path, radius, float(rng.uniform(0.25, 0.9)))
-    import cv2
-
     spots = cv2.GaussianBlur(spots, (0, 0), 0.9)
     where = np.clip(bump_map((50, 117), 2.6) + bump_map((4, 5), 1.5) + 0.35, 0, 1)
     canvas.scale(np.clip(spots, 0, 1) * where * 0.75, (0.66, 0.48, 0.40), region)
@@ -154,12 +148,12 @@ def _paint_wrinkles(canvas: Canvas, region: Region, look: Appearance, rng: np.ra
         canvas.scale(lines * np.float32(min(amount, 1.0) * 0.42), (0.74, 0.60, 0.58), region)
     centre, top, side = uv[9], uv[10], uv[[70, 300]]
     for raised in (False, True):
-        lines: list[np.ndarray] = []
+        paths: list[np.ndarray] = []
         for t in np.linspace(0.28, 0.88, 4):
             across = np.linspace(side[0, 0] + 10, side[1, 0] - 10, 7)
             wave = rng.normal(0, 3.0, 7) - 5 * np.cos(np.linspace(-2.4, 2.4, 7)) * (1 - t)
-            lines.append(np.stack([across, np.full(7, centre[1] + (top[1] - centre[1]) * t) + wave], 1))
-        soft = groove(shape, lines, 2.2)
+            paths.append(np.stack([across, np.full(7, centre[1] + (top[1] - centre[1]) * t) + wave], 1))
+        soft = groove(shape, paths, 2.2)
         if raised:
             canvas.raised[region] -= 0.03 * (0.4 + old) * soft
         else:
@@ -211,8 +205,6 @@ def _beard_weight(look: Appearance) -> tuple[Map, Map]:
 
 
 def _size() -> tuple[int, int]:
-    from understudy.performers.topology import CHARTS
-
     x0, y0, x1, y1 = CHARTS["face"]
     return y1 - y0 + 8, x1 - x0 + 8
 
@@ -249,8 +241,6 @@ def _paint_lids(canvas: Canvas, region: Region, look: Appearance, rng: np.random
             length = (4 + 5.0 * look.eye_line) * (0.7 + 0.5 * max(outward, 0))
             tip = upper[i] + [side * outward * length * 0.9, -length * 0.75]
             stroke(lash, np.stack([upper[i], tip]), 1.0, float(rng.uniform(0.45, 0.8)))
-    import cv2
-
     lash = cv2.GaussianBlur(lash, (0, 0), 0.8)
     canvas.tint(np.clip(lash * (0.55 + 0.45 * look.eye_line), 0, 1), color.tolist(), region)
     canvas.shine[region] *= 1 - np.clip(lash, 0, 1)
@@ -262,7 +252,7 @@ def _paint_brows(canvas: Canvas, region: Region, look: Appearance, rng: np.rando
     shape, uv = _shape(canvas, region), local_uv()
     hairs = np.zeros(shape, np.float32)
     shadow = np.zeros(shape, np.float32)
-    for brow, side in ((RIGHT_BROW, 1), (LEFT_BROW[4::-1] + LEFT_BROW[:4:-1], -1)):
+    for brow in (RIGHT_BROW, LEFT_BROW[4::-1] + LEFT_BROW[:4:-1]):
         # outer to inner; both brows lie as RIGHT_BROW does: upper edge outer to inner, lower edge back
         upper, lower = smooth_path(uv[list(brow[:5])], 60), smooth_path(uv[[*brow[:4:-1]]], 60)
         middle, half = (upper + lower) / 2, (lower - upper) / 2
@@ -284,9 +274,6 @@ def _paint_brows(canvas: Canvas, region: Region, look: Appearance, rng: np.rando
             root = middle[place] + half[place] * offset
             length = rng.uniform(7, 14) * (0.75 + 0.35 * look.brow_thickness)
             stroke(hairs, np.stack([root, root + heading * length]), 1.0, float(rng.uniform(0.4, 1.0)))
-        assert side
-    import cv2
-
     hairs = cv2.GaussianBlur(hairs, (0, 0), 0.8)
     weight = np.clip(
         hairs * (0.55 + 0.6 * look.brow_density) + shadow * (0.15 + 0.35 * look.brow_density), 0, 0.96

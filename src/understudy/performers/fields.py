@@ -1,7 +1,8 @@
 """Displacement fields over the face: a few points are told where to go, the rest follow smoothly.
 
-A *field* is a (468, 3) displacement in centimetres for a parameter value of 1. Bumps fall off with distance in the
-rest position; membranes solve Laplace's equation on the mesh, so they stop at the gap between the lips.
+A *field* is a (468, 3) displacement in centimetres for a parameter value of 1. Bumps fall off with distance
+in the rest position; membranes solve Laplace's equation on the mesh, so they stop at the gap between the
+lips.
 """
 
 from __future__ import annotations
@@ -59,7 +60,7 @@ def both_sides(values: Mapping[int, Sequence[float]]) -> dict[int, tuple[float, 
 
 
 def bump(points: Sequence[int], radius: float, move: Sequence[float], symmetric: bool = True) -> Field:
-    """A Gaussian bump round some points of the picture's left half (or the middle), mirrored unless told not to.
+    """A Gaussian bump round some points of the picture's left half (or the middle), mirrored too.
 
     Args:
         points: the bump's centre is their mean.

@@ -1,4 +1,4 @@
-"""From shape, expression and pose to the vertices of everything that is drawn, in centimetres before the camera."""
+"""From shape, expression and pose to the vertices of everything that is drawn, in centimetres."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def _skull_rings(
 ) -> np.ndarray:
     """Rings (SKULL_RINGS + 2, 36, 3) from the oval to the pole at the back.
 
-    Directions come from the face at rest, so that the skull stays while the jaw moves; the first rings follow it.
+    Directions come from the face at rest: the skull stays while the jaw moves; the first rings follow it.
     """
     centre = np.array([0.0, -2.6, 8.2])
     radii = np.array([8.0 * build.skull_width, 9.9 * build.skull_height, 9.7 * build.skull_depth])
@@ -157,7 +157,7 @@ def _cover_eyes(
 
 @cache
 def _eyeball() -> tuple[np.ndarray, np.ndarray]:
-    """Unit directions (8 × 25, 3) of the front of an eyeball looking at the viewer, and their atlas places."""
+    """Unit directions (8 × 25, 3) of the front of an eyeball, looking ahead, and their atlas places."""
     polar = np.deg2rad(np.array([0.0, 13.0, 21.0, 28.5, 31.0, 45.0, 65.0, 90.0]))
     around = np.linspace(0, 2 * np.pi, 25)
     tilt, turn = np.meshgrid(polar, around, indexing="ij")
@@ -175,7 +175,7 @@ def _gaze(x: float, y: float) -> Float[np.ndarray, "3 3"]:
 
 @cache
 def _ear() -> tuple[np.ndarray, np.ndarray]:
-    """One right ear, cm: x out of the head, y down, z back; grid of 6 × 21 (centre to rim), and atlas places."""
+    """One ear, cm: x out of the head, y down, z back; a grid of 6 × 21, centre to rim; and atlas places."""
     around = np.linspace(0, 2 * np.pi, 21)
     radii = np.array([0.0, 0.3, 0.55, 0.78, 0.93, 1.0])
     height = np.array([-0.5, -0.45, -0.15, 0.05, 0.3, -0.15])
@@ -212,7 +212,8 @@ def _ears(build: Build, rings: np.ndarray) -> Float[np.ndarray, "252 3"]:
 
 _NECK = np.array([
     # y, half width, half depth, centre z
-    (2.0, 5.0, 5.6, 10.0), (6.0, 5.5, 5.8, 9.3), (9.5, 5.6, 5.7, 8.9), (12.5, 5.7, 5.6, 9.1), (15.0, 6.1, 5.7, 9.4),
+    (2.0, 5.0, 5.6, 10.0), (6.0, 5.5, 5.8, 9.3), (9.5, 5.6, 5.7, 8.9), (12.5, 5.7, 5.6, 9.1), (15.0, 6.1,
+    5.7, 9.4),
     (17.0, 7.4, 5.9, 9.8), (18.6, 10.5, 6.6, 10.0), (20.2, 14.8, 7.6, 10.2), (22.2, 18.6, 8.8, 10.2),
     (26.0, 20.8, 9.8, 10.0), (34.0, 21.6, 10.6, 9.5), (52.0, 21.0, 11.0, 9.0),
 ])  # fmt: skip
@@ -240,7 +241,7 @@ def _neck_follow() -> Float[np.ndarray, "n 1"]:
 
 
 def _teeth(face: Float[np.ndarray, "468 3"], rest: Float[np.ndarray, "468 3"], jaw: float) -> np.ndarray:
-    """Both rows of teeth, each 3 × 15, head space; the upper one stays with the skull, the lower with the jaw."""
+    """Both rows of teeth, each 3 × 15, head space: the upper stays with the skull, the lower with the jaw."""
     middle = rest[list(LIPS_INNER)].mean(0)
     across = np.linspace(-2.3, 2.3, 15)
     arch = 0.2 * across**2
@@ -249,7 +250,7 @@ def _teeth(face: Float[np.ndarray, "468 3"], rest: Float[np.ndarray, "468 3"], j
     for edge, gum, shift, back in ((0.12, -1.3, np.zeros(3), 0.75), (0.18, 1.3, drop, 0.95)):
         for y in (edge, 0.35 * gum, gum):
             row = np.stack([across, np.full(15, y - 0.03 * across**2 * np.sign(gum)), arch + back], 1)
-            out.append(row + middle + shift * [0.0, 1.0, 1.0])
+            out.append(row + middle + shift * np.array([0.0, 1.0, 1.0]))
     return np.concatenate(out)
 
 
@@ -258,8 +259,8 @@ def body() -> Body:
     """Triangles, atlas places and part labels of a person without hair."""
     surface = skin()
     corners, uv, parts = [surface.triangles], [surface.uv], [surface.parts]
-    counts = {"skin": (0, surface.subdivision.shape[0])}
-    first = surface.subdivision.shape[0]
+    first = int(surface.triangles.max()) + 1
+    counts = {"skin": (0, first)}
 
     def add(name: str, rows: int, columns: int, places: np.ndarray, part: str, flip: bool = False) -> None:
         nonlocal first
@@ -297,7 +298,7 @@ def body() -> Body:
 
 
 def _iris_points(eyes: np.ndarray, gaze: np.ndarray) -> Float[np.ndarray, "10 3"]:
-    """Centre, nose side, top, temple side and bottom of each iris, the person's right eye first, head space."""
+    """Centre, nose side, top, temple side and bottom of each iris, right eye first, head space."""
     back = np.sqrt(EYE_RADIUS**2 - IRIS_RADIUS**2)
     out: list[np.ndarray] = []
     for eye, nose in zip(eyes, (IRIS_RADIUS, -IRIS_RADIUS), strict=True):

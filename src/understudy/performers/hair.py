@@ -1,4 +1,4 @@
-"""Hair: a shell over the skull, a curtain of long hair, a fringe; each a grid whose texture ends in strands."""
+"""Hair: a shell over the skull, a curtain of long hair, a fringe; grids whose texture ends in strands."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from understudy.performers.hairline import hairline_height
 from understudy.performers.topology import grid
 
 SHEET = 1024
-"""Side of the hair's texture, texels: the shell's chart is the upper half, curtain and fringe share the lower."""
+"""Side of the hair's texture, texels: the shell has the upper half, curtain and fringe share the lower."""
 
 _RINGS, _AROUND = 21, 73
 _CURTAIN = (14, 37)
@@ -122,7 +122,8 @@ def grow_hair(look: Appearance) -> Hair:
     lengths = {"bob": 5.5 + 5.0 * look.hair_length, "long": 14.0 + 12.0 * look.hair_length}
     return Hair(
         texture=sheet, relief=(0.016 * relief).astype(np.float32), thickness=thick,
-        curtain=lengths.get(look.hair_style, 0.0), fringe=look.fringe if look.hair_style != "receding" else 0.0,
+        curtain=lengths.get(look.hair_style, 0.0),
+            fringe=look.fringe if look.hair_style != "receding" else 0.0,
         sweep=float(rng.uniform(-1, 1)),
         bun=look.hair_style == "tied",
     )  # fmt: skip
@@ -205,7 +206,7 @@ def _fringe(hair: Hair, skull: np.ndarray) -> np.ndarray:
 
 
 def _bun(skull: np.ndarray) -> np.ndarray:
-    middle = skull[-3:].reshape(-1, 3).mean(0) + [0, -3.5, 2.4]
+    middle = skull[-3:].reshape(-1, 3).mean(0) + np.array([0, -3.5, 2.4])
     polar, turn = np.meshgrid(
         np.linspace(0.05, np.pi - 0.05, 9), np.linspace(0, 2 * np.pi, 17), indexing="ij"
     )
@@ -217,7 +218,8 @@ def _bun(skull: np.ndarray) -> np.ndarray:
 def _grid(kind: str) -> tuple[Int[np.ndarray, "t 3"], Float32[np.ndarray, "n 2"]]:
     rows, columns = {"shell": (_RINGS, _AROUND), "curtain": _CURTAIN, "fringe": _FRINGE, "bun": (9, 17)}[kind]
     x0, y0, x1, y1 = {
-        "shell": (0.0, 0.0, 1.0, 0.5), "curtain": (0.0, 0.5, 0.7, 1.0), "fringe": (0.7, 0.5, 1.0, 1.0), "bun": (0.1, 0.55, 0.6, 0.85),
+        "shell": (0.0, 0.0, 1.0, 0.5), "curtain": (0.0, 0.5, 0.7, 1.0), "fringe": (0.7, 0.5, 1.0, 1.0),
+        "bun": (0.1, 0.55, 0.6, 0.85),
     }[kind]  # fmt: skip
     u, v = np.meshgrid(np.linspace(x0, x1, columns), np.linspace(y0, y1, rows))
     places = np.stack([u.ravel(), v.ravel()], 1) * SHEET

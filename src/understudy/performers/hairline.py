@@ -7,7 +7,7 @@ import numpy as np
 from understudy.performers.appearance import Appearance
 
 _AROUND = np.arange(37)
-# for each of the 36 points of the face's oval, from the forehead over the person's left: how far back hair starts
+# for each of the 36 points of the oval, from the forehead over the person's left: how far back hair starts
 _HALF = [
     0.14,
     0.14,

@@ -1,4 +1,4 @@
-"""Who a performer is, as shape: bone and soft tissue as a sum of smooth displacement fields, drawn from a seed."""
+"""Who a performer is, as shape: a sum of smooth fields for bone and soft tissue, drawn from a seed."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ from understudy.performers.topology import FACE, oval_weight, rest_points
 
 _EYE = list(RIGHT_EYE)
 
+_SEAM = np.array([0.0, 0.012, 0.0])
+
 _SPREAD = 0.7
-"""How far people differ, in units of the fields: with 1 the landmarks of some are outside what networks believe."""
+"""How far people differ, in units of the fields: with 1 some are outside what networks believe."""
 
 
 @cache
@@ -120,7 +122,7 @@ def _close_mouth(shape: Float[np.ndarray, "468 3"]) -> Float[np.ndarray, "468 3"
     out = shape.copy()
     upper, lower = list(LIPS_INNER[1:10]), list(LIPS_INNER[:10:-1])
     middle = (out[upper] + out[lower]) / 2
-    out[upper], out[lower] = middle + [0, 0.012, 0], middle - [0, 0.012, 0]
+    out[upper], out[lower] = middle + _SEAM, middle - _SEAM
     return out
 
 
@@ -138,10 +140,10 @@ def _asymmetry(rng: np.random.Generator) -> Field:
 def swap_shape(
     source: Float[np.ndarray, "468 3"], target: Float[np.ndarray, "468 3"]
 ) -> Float[np.ndarray, "468 3"]:
-    """The source's inner face on the target's head: equal to the target on the oval, to the source well inside.
+    """The source's inner face on the target's head: the target on the oval, the source well inside.
 
-    The source is scaled and shifted so that its oval fits the target's best (least squares), then both are mixed
-    by ``oval_weight``.
+    The source is scaled and shifted so that its oval fits the target's best (least squares), then both are
+    mixed by ``oval_weight``.
     """
     loop = list(FACE_OVAL)
     source_middle, target_middle = source[loop].mean(0), target[loop].mean(0)

@@ -1,4 +1,4 @@
-"""What a performer does over time: talking, blinking, nodding, turning, changing face. Smooth, and decided by a seed."""
+"""What a performer does over time: talking, blinking, nodding, changing face; smooth, from a seed."""
 
 from __future__ import annotations
 
@@ -34,7 +34,8 @@ class Motion:
         """A motion with its own temperament."""
         rng = np.random.default_rng([seed, 31])
         return cls(
-            seed, turn=float(rng.uniform(18, 34)), nod=float(rng.uniform(8, 16)), lean=float(rng.uniform(4, 9)),
+            seed, turn=float(rng.uniform(18, 34)), nod=float(rng.uniform(8, 16)), lean=float(rng.uniform(4,
+                9)),
             lively=float(rng.uniform(0.85, 1.1)),
         )  # fmt: skip
 

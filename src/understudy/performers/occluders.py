@@ -62,7 +62,7 @@ def glasses(eyes: Float[np.ndarray, "2 3"], nose: Float[np.ndarray, "3"], ears: 
     front = min(float(nose[2]) - 0.55, float(eyes[:, 2].min()) - 2.1)
     tubes: list[tuple[np.ndarray, np.ndarray]] = []
     for eye, sign in zip(eyes, (-1.0, 1.0), strict=True):
-        rim = _lens() + [eye[0] + sign * 0.1, eye[1] + 0.25, front]
+        rim = _lens() + np.array([eye[0] + sign * 0.1, eye[1] + 0.25, front])
         rim[:, 2] += 0.12 * np.abs(rim[:, 0]) ** 1.3 - 0.4
         tubes.append(_tube(rim, np.full(len(rim), 0.15), closed=True))
         hinge = np.array([eye[0] + sign * 2.4, eye[1] - 0.5, front + 0.6])

@@ -1,4 +1,4 @@
-"""A scan-line rasteriser in numpy: which triangle a pixel's centre sees, and how much of a pixel an edge leaves.
+"""A scan-line rasteriser in numpy: which triangle a pixel's centre sees, how much of it an edge leaves.
 
 Pixel coordinates have (0, 0) at the outer corner of the first pixel, so centres lie at (0.5, 0.5).
 """
@@ -115,7 +115,7 @@ def planes(
 ) -> Float32[np.ndarray, "t 3 k"]:
     """Coefficients of each triangle's linear attributes: value at the first corner, gradient along the edges.
 
-    The value at (x, y) is ``c0 + c1 * (x - x0) + c2 * (y - y0)`` with the first corner's place folded into c0.
+    The value at (x, y) is ``c0 + c1 * (x - x0) + c2 * (y - y0)`` with the corner's place folded into c0.
     """
     a, b, c = xy[triangles[:, 0]], xy[triangles[:, 1]], xy[triangles[:, 2]]
     edge1, edge2 = b - a, c - a

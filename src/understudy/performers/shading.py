@@ -71,7 +71,8 @@ def vertex_normals(
     a, b, c = vertices[triangles[:, 0]], vertices[triangles[:, 1]], vertices[triangles[:, 2]]
     p, q = b - a, c - a
     across = np.stack([
-        p[:, 1] * q[:, 2] - p[:, 2] * q[:, 1], p[:, 2] * q[:, 0] - p[:, 0] * q[:, 2], p[:, 0] * q[:, 1] - p[:, 1] * q[:, 0]
+        p[:, 1] * q[:, 2] - p[:, 2] * q[:, 1], p[:, 2] * q[:, 0] - p[:, 0] * q[:, 2], p[:, 0] * q[:,
+            1] - p[:, 1] * q[:, 0]
     ], 1)  # fmt: skip
     if gather is None:
         out = np.zeros_like(vertices)
@@ -115,11 +116,11 @@ def sample(
     if not count:
         return np.zeros((0, texture.shape[2]), np.float32)
     rows = -(-count // 1024)
-    grid = np.zeros((rows * 1024, 2), np.float32)
-    grid[:count] = uv * np.float32(scale) - np.float32(0.5)
-    picture = cv2.remap(
-        texture, grid.reshape(rows, 1024, 2), None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-    )
+    grid = np.zeros((2, rows * 1024), np.float32)
+    np.multiply(uv.T, np.float32(scale), out=grid[:, :count])
+    grid -= np.float32(0.5)
+    x, y = grid.reshape(2, rows, 1024)
+    picture = cv2.remap(texture, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     return picture.reshape(rows * 1024, -1)[:count]
 
 

@@ -1,10 +1,10 @@
-"""What never changes about a head: which vertices there are, how they are joined, and where they lie in the texture.
+"""What never changes about a head: its vertices, how they are joined, where they lie in the texture.
 
-The *control mesh* of the head's skin is the face (468 points of the Face Mesh topology), the inside of the lids
-and lips, and rings over the skull that start at the face's oval. It is refined once by Loop's subdivision
-(Loop 1987; boundary and crease rules of Hoppe et al. 1994), which is linear: a sparse matrix. Neck, ears, eyes
-and teeth are grids of their own. Head space is in centimetres: x to the picture's right, y down, z away from
-the viewer, the origin between the eyes.
+The *control mesh* of the head's skin is the face (468 points of the Face Mesh topology), the inside of the
+lids and lips, and rings over the skull that start at the face's oval. It is refined once by Loop's
+subdivision (Loop 1987; boundary and crease rules of Hoppe et al. 1994), which is linear: a sparse matrix.
+Neck, ears, eyes and teeth are grids of their own. Head space is in centimetres: x to the picture's right, y
+down, z away from the viewer, the origin between the eyes.
 """
 
 from __future__ import annotations
@@ -141,7 +141,7 @@ def face_uv() -> Float[np.ndarray, "468 2"]:
 def _strip(
     outer: list[int], inner: list[int], uv_outer: np.ndarray, uv_inner: np.ndarray
 ) -> tuple[list[tuple[int, int, int]], list[np.ndarray]]:
-    """Triangles between two closed loops of equal length, with corner places; uv arrays have one entry more."""
+    """Triangles between two closed loops of equal length; the uv arrays have one entry more."""
     corners: list[tuple[int, int, int]] = []
     uv: list[np.ndarray] = []
     count = len(outer)
@@ -234,7 +234,7 @@ def _subdivision(
         [numbers[frozenset((a, b))], numbers[frozenset((b, c))], numbers[frozenset((c, a))]]
         for a, b, c in corners.tolist()
     ]
-    return matrix.tocsr().astype(np.float32), np.array(middle)
+    return sparse.csr_array(matrix, dtype=np.float32), np.array(middle)
 
 
 @cache
@@ -266,7 +266,7 @@ def grid(rows: int, columns: int) -> Int[np.ndarray, "t 3"]:
 
 @cache
 def oval_weight() -> Float[np.ndarray, "468"]:
-    """How much a point of the face is *inner face*: 0 on the oval, 1 from a fifth of the face's width inwards.
+    """How much a point is *inner face*: 0 on the oval, 1 from a fifth of the face's width inwards.
 
     Smooth (a smoothstep of the distance to the oval in the rest position): it dissolves the border of a swap.
     """
