@@ -75,12 +75,10 @@ def _join(
         stream.time_base = template.time_base
         sound = SoundCopy(sound_from, container) if sound_from else None
         header = bytes(template.codec_context.extradata or b"")
-        last = None
+        times = decoding_times([packet.pts for packet in _packets(parts, header)])
         try:
-            for packet in _packets(parts, header):
-                if last is not None and packet.dts <= last:
-                    packet.dts = last + 1
-                last = packet.dts
+            for packet, time in zip(_packets(parts, header), times, strict=True):
+                packet.dts = time
                 at = packet.pts * packet.time_base
                 packet.stream = stream
                 container.mux_one(packet)
@@ -93,6 +91,21 @@ def _join(
                 sound.close()
 
 
+def decoding_times(display_times: Sequence[int]) -> list[int]:
+    """Decoding time stamps for packets in decoding order, from their display times alone.
+
+    The times of all packets in order, delayed by the depth of reordering: rising, and none after its packet's
+    display time. (Matroska keeps no decoding times, and those of separate parts overlap.)
+    """
+    ordered = sorted(display_times)
+    rank = {time: place for place, time in enumerate(ordered)}
+    depth = max((place - rank[time] for place, time in enumerate(display_times)), default=0)
+    ahead = [2 * ordered[0] - ordered[min(step, len(ordered) - 1)] for step in range(depth, 0, -1)]
+    for place in range(len(ahead) - 2, -1, -1):  # a very short video has fewer times than it is deep
+        ahead[place] = min(ahead[place], ahead[place + 1] - 1)
+    return [*ahead, *ordered][: len(display_times)]
+
+
 def _packets(parts: Sequence[Path], header: bytes) -> Iterator[Any]:
     for part in parts:
         with av.open(part) as source:
@@ -103,5 +116,5 @@ def _packets(parts: Sequence[Path], header: bytes) -> Iterator[Any]:
                     "merge anew"
                 )
             for packet in source.demux(stream):
-                if packet.dts is not None:
+                if packet.size:  # the last one only says that there are no more
                     yield packet
