@@ -45,7 +45,7 @@ class FaceSetWriter:
         if (path / "faceset.toml").is_file():
             self._check(FaceSet.open(path).about)
         else:
-            if path.is_dir() and any(path.iterdir()):
+            if path.is_dir() and any(_is_foreign(entry) for entry in path.iterdir()):
                 raise FaceSetError(
                     f"{path} holds other files and no face set; choose an empty or a new folder"
                 )
@@ -171,3 +171,10 @@ class FaceSetWriter:
                     f"{self.path} was made with {key} {about.get(key)!r}, now {self.about.get(key)!r} is "
                     "asked for; use the same setting, or choose a new folder"
                 )
+
+
+def _is_foreign(entry: Path) -> bool:
+    """Not what a call leaves behind that was killed while it made the folder."""
+    if entry.name.startswith("."):
+        return False
+    return entry.name != "crops" or not entry.is_dir() or any(entry.iterdir())
