@@ -11,63 +11,25 @@ import contextlib
 import os
 import time
 from collections.abc import Callable, Generator
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Generic
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from understudy.errors import ConfigError, UnderstudyError
+from understudy.errors import UnderstudyError
 from understudy.events import Event, Progress, Saved, StageDone, StageStarted, Warned
 from understudy.training import checkpoint, process
 from understudy.training.average import AverageSettings, WeightAverage
+from understudy.training.bounds import LoopSettings
 from understudy.training.checkpoint import Checkpoint
 from understudy.training.optim import OptimizerSettings, Stepper
 from understudy.training.preview import write_png
-from understudy.training.process import Precision
 from understudy.training.rundir import RunFolder
 from understudy.training.task import B, Task
 from understudy.training.watch import LossWatch
 
 _ROLLBACKS = 3
-
-
-@dataclass(frozen=True, kw_only=True)
-class LoopSettings:
-    """How long a run trains and what it leaves on the way."""
-
-    steps: int | None = None
-    """Steps after which the run is done; None: until the time is up."""
-    time: float | None = None
-    """Seconds of training after which the run is done, those of earlier calls included; None: until the steps
-    are done. Neither: until it is stopped."""
-    seed: int = 0
-    """Everything random follows from it."""
-    precision: Precision = "auto"
-    """bf16: convolutions in bfloat16, weights and losses in single precision; auto: where supported."""
-    threads: int = 0
-    """Threads of computation; 0: as many as cores, or as the run had when it was started."""
-    save_every: float = 120.0
-    """Seconds between checkpoints."""
-    preview_every: float = 60.0
-    """Seconds between previews; 0 for none."""
-    report_every: float = 0.5
-    """Seconds between reports of progress."""
-    keep: int = 2
-    """Newest checkpoints that are kept, besides the best."""
-    collapse: float = 5.0
-    """The run goes back to its last checkpoint, at half the rate, when the smoothed loss is so many times its
-    lowest, or no number."""
-
-    def __post_init__(self) -> None:
-        if self.steps is not None and self.steps < 1:
-            raise ConfigError(f"steps: there is nothing to train in {self.steps} steps; give 1 or more")
-        if self.time is not None and self.time <= 0:
-            raise ConfigError(f"time: there is nothing to train in {self.time} seconds; give more")
-        if self.keep < 1:
-            raise ConfigError(f"keep: at least 1 checkpoint must stay, got {self.keep}")
 
 
 class Trainer(Generic[B]):
@@ -130,7 +92,7 @@ class Trainer(Generic[B]):
     def _events(self) -> Generator[Event, None, None]:
         yield from self._restore()
         torch.set_num_threads(self.threads)
-        if self._done() and (self.run.swapper / "swapper.toml").exists():
+        if self.settings.is_over(self.step, self.elapsed) and (self.run.swapper / "swapper.toml").exists():
             yield StageDone(stage="train", summary=self._summary("done"), skipped=True)
             return
         yield StageStarted(stage="train", detail=self._detail(), total=self.settings.steps, unit="steps")
@@ -155,7 +117,7 @@ class Trainer(Generic[B]):
         saved = shown = reported = logged = started
         first_step = self.step
         unread: dict[str, Tensor] = {}
-        while not self._done():
+        while not self.settings.is_over(self.step, self.elapsed):
             commands: set[str] = set()
             if self.clock() - reported >= self.settings.report_every:
                 commands = self.run.take_commands()
@@ -166,7 +128,7 @@ class Trainer(Generic[B]):
             unread = self._step()
             now = self.clock()
             self.elapsed = begun + now - started
-            last = self._done()
+            last = self.settings.is_over(self.step, self.elapsed)
             report = last or self.step == 1 or now - reported >= self.settings.report_every
             saves = "save" in commands or now - saved >= self.settings.save_every
             if report or saves or self._reads():
@@ -203,7 +165,9 @@ class Trainer(Generic[B]):
             terms = self.task.losses(batch)
         torch.autograd.backward(torch.stack(list(terms.values())).sum())
         settings = self.stepper.settings
-        self.stepper.step(settings.rate_at(self.step, self._fraction()) * self.rate_factor)
+        self.stepper.step(
+            settings.rate_at(self.step, self.settings.fraction(self.step, self.elapsed)) * self.rate_factor
+        )
         if self.average:
             self.average.update(self.step)
         self.step += 1
@@ -225,35 +189,16 @@ class Trainer(Generic[B]):
         self.losses = {name: float(value) for name, value in zip(terms, values, strict=True)}
         return self.watch.update(sum(self.losses.values()))
 
-    def _fraction(self) -> float:
-        """How much of the run is done, in [0, 1]; by steps alone it does not depend on the clock."""
-        done = 0.0
-        if self.settings.steps is not None:
-            done = self.step / self.settings.steps
-        if self.settings.time is not None:
-            done = max(done, self.elapsed / self.settings.time)
-        return min(1.0, done)
-
-    def _done(self) -> bool:
-        return self._fraction() >= 1.0
-
-    def _seconds_left(self) -> float | None:
-        left: list[float] = []
-        if self.settings.steps is not None and self.speed > 0:
-            left.append((self.settings.steps - self.step) / self.speed)
-        if self.settings.time is not None:
-            left.append(self.settings.time - self.elapsed)
-        return max(0.0, min(left)) if left else None
-
     def _progress(self) -> Progress:
-        left = self._seconds_left()
+        left = self.settings.seconds_left(self.step, self.elapsed, self.speed)
         total = self.settings.steps
         if self.settings.time is not None and left is not None and self.speed > 0:
             total = self.step + round(left * self.speed)
         values = {
             "loss": sum(self.losses.values()),
             **self.losses,
-            "rate": self.stepper.settings.rate_at(self.step, self._fraction()) * self.rate_factor,
+            "rate": self.stepper.settings.rate_at(self.step, self.settings.fraction(self.step, self.elapsed))
+            * self.rate_factor,
             "steps_per_second": self.speed,
         }
         return Progress(stage="train", done=self.step, total=total, seconds_left=left, values=values)
@@ -283,7 +228,7 @@ class Trainer(Generic[B]):
                 "step": self.step,
                 "steps": self.settings.steps,
                 "elapsed": round(self.elapsed, 2),
-                "seconds_left": self._seconds_left(),
+                "seconds_left": self.settings.seconds_left(self.step, self.elapsed, self.speed),
                 "losses": self.losses,
                 "process": os.getpid(),
             }
@@ -385,15 +330,3 @@ class Trainer(Generic[B]):
             message=f"the loss fell apart at step {fallen}; going on from step {self.step} "
             f"at {factor:g} of the rate"
         )
-
-
-def plan(module: nn.Module, settings: LoopSettings, average: AverageSettings) -> int:
-    """Bytes of disk that a run's checkpoints and swapper will take at most."""
-    weights = sum(p.nbytes for p in module.parameters())
-    copies = 3 + (average.decay > 0)  # weights, two moments, average
-    return weights * (copies * (settings.keep + 2) + 1)
-
-
-def previews(run: RunFolder) -> list[Path]:
-    """The previews of a run, oldest first."""
-    return sorted(run.previews.glob("*.png"))
