@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import ast
 import re
+import sys
+import tomllib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,10 +49,12 @@ ONLY_IN = {
     "multiprocessing": "stream",
 }
 """Libraries that one room keeps to itself. ``threading`` has a rule of its own."""
+SOLD_AS = {"cv2": "opencv-python-headless", "PIL": "pillow", "dlib": "dlib-bin"}
+"""Libraries whose package has another name."""
 HEAVY = {"torch", "cv2", "av", "scipy", "ai_edge_litert", "dlib"}
 """What ``understudy --help`` must not wait for."""
 PICKLES = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
-STARTS_NO_THREAD = {"local", "get_ident", "current_thread", "main_thread"}
+STARTS_NO_THREAD = {"Lock", "local", "get_ident", "current_thread", "main_thread"}
 NO_SUBJECT = re.compile(r"(.*_)?(utils?|helpers?|common|misc)")
 MODULE_LINES, FUNCTION_LINES = 400, 60
 
@@ -212,6 +216,22 @@ def libraries_stay_in_their_room(modules: list[Module]) -> Iterator[str]:
 
 
 @rule
+def libraries_are_declared(modules: list[Module]) -> Iterator[str]:
+    project = tomllib.loads((SOURCES.parent / "pyproject.toml").read_text("utf-8"))["project"]
+    declared = [*project["dependencies"], *project["optional-dependencies"]["hog"]]
+    names = {re.split(r"[^\w.-]", line)[0].lower() for line in declared}
+    for module in modules:
+        for item in module.imports():
+            library = item.target.partition(".")[0]
+            known = {*sys.stdlib_module_names, PACKAGE, *names}
+            if library not in known and SOLD_AS.get(library, library.replace("_", "-")) not in names:
+                yield (
+                    f"{module.at(item.line)}: {library} is not among the dependencies in pyproject.toml; do "
+                    "without it, or declare it there and say in the commit what for"
+                )
+
+
+@rule
 def threads_live_in_stream(modules: list[Module]) -> Iterator[str]:
     for module in modules:
         if module.room == "stream":
@@ -358,8 +378,9 @@ CASES: list[tuple[Rule, str, str | None, str]] = [
     (libraries_stay_in_their_room, "losses/mse.py", "import tyro\n", "tyro is imported in config only"),
     (libraries_stay_in_their_room, "losses/mse.py", "import concurrent.futures\n", "in stream only"),
     (libraries_stay_in_their_room, "pipelines/merge.py", "def f():\n    import rich.text\n", "in cli only"),
+    (libraries_are_declared, "losses/mse.py", "import pandas\n", "pandas is not among the dependencies"),
     (threads_live_in_stream, "losses/mse.py", "import threading\nthreading.Thread()\n", "threading.Thread"),
-    (threads_live_in_stream, "losses/mse.py", "from threading import Lock\n", "threading.Lock outside"),
+    (threads_live_in_stream, "losses/mse.py", "from threading import Event\n", "threading.Event outside"),
     (words_are_light, "errors.py", "import torch\n", "torch is imported where"),
     (words_are_light, "losses/__init__.py", "from cv2 import remap\n", "cv2 is imported where"),
     (nothing_is_pickled, "losses/mse.py", "import pickle\n", "pickle can run a stranger's code"),

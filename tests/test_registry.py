@@ -172,6 +172,8 @@ def test_plugin_explains_itself_and_each_setting(registry: Registry[Plugin], nam
 
 LOOK_UP = """
 import importlib, sys
+from understudy.cli import stand_in
+stand_in.install()  # looking names up needs no torch
 def imported():
     return [name.split(".")[2] for name in sys.modules if name.startswith("{package}.")]
 registry = getattr(importlib.import_module("{package}"), "{package}".split(".")[1].upper())
