@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 from collections.abc import Iterator
@@ -74,14 +75,32 @@ def test_links_lead_somewhere(path: Path) -> None:
     assert not missing
 
 
+def shown_lines(path: Path) -> list[str]:
+    """Lines of the blocks that show a shell, continued lines joined."""
+    text = "".join(block for language in ("", "sh", "bash", "console") for _, block in blocks(path, language))
+    return text.replace("\\\n", " ").splitlines()
+
+
 @pytest.mark.parametrize("path", DOCUMENTS, ids=named)
-def test_commands_named_exist(path: Path) -> None:
-    text = path.read_text("utf-8")
-    shown = [line for language in ("", "sh", "bash", "console") for _, block in blocks(path, language)
-             for line in block.splitlines()]  # fmt: skip
-    calls = re.findall(r"`understudy ([a-z]+)", text)
-    calls += [call for line in shown for call in re.findall(r"^\s*\$? ?understudy ([a-z]+)", line)]
-    targets = {target for line in shown for target in re.findall(r"^\s*\$? ?make ([a-z]+)", line)}
-    targets |= set(re.findall(r"`make ([a-z]+)`", text))
-    assert set(calls) <= COMMANDS.keys()
-    assert targets <= set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+def test_commands_and_flags_shown_exist(path: Path) -> None:
+    flags = json.loads((ROOT / "tests" / "public_names.json").read_text("utf-8"))["flags"]
+    calls = [line for line in shown_lines(path) if re.match(r"\s*(\$ )?understudy [a-z]", line)]
+    calls += re.findall(r"`(understudy [a-z][^`]*)`", path.read_text("utf-8"))
+    for call in calls:
+        command = call.replace("$", "").split()[1]
+        assert command in COMMANDS, call
+        shown = re.findall(r"(?<=\s)--?[a-z][\w.-]*", call.partition("#")[0])
+        assert set(shown) <= {*flags[command], "--help"}, call
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=named)
+def test_targets_of_make_exist(path: Path) -> None:
+    targets = {
+        target for line in shown_lines(path) for target in re.findall(r"^\s*(?:\$ )?make ([a-z]+)", line)
+    }
+    targets |= set(re.findall(r"`make ([a-z]+)`", path.read_text("utf-8")))
+    assert targets <= set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
+
+
+def test_some_flags_are_shown() -> None:
+    assert any("--source" in line for line in shown_lines(ROOT / "README.md"))
