@@ -28,12 +28,25 @@ def gaussian_blur(
     reach = min(math.ceil(3.0 * sigma) if radius is None else radius, height - 1, width - 1)
     if sigma <= 0.0 or reach < 1:
         return pictures
-    offsets = torch.arange(-reach, reach + 1, device=pictures.device, dtype=torch.float64)
-    kernel = torch.exp(-0.5 * (offsets / sigma) ** 2)
-    kernel = (kernel / kernel.sum()).to(pictures.dtype)
-    flat = F.pad(pictures.reshape(-1, 1, height, width), (reach, reach, reach, reach), mode="reflect")
-    rows = F.conv2d(flat, kernel.view(1, 1, -1, 1))
-    return F.conv2d(rows, kernel.view(1, 1, 1, -1)).view(pictures.shape)
+    weights = [math.exp(-0.5 * (offset / sigma) ** 2) for offset in range(reach + 1)]
+    total = weights[0] + 2.0 * sum(weights[1:])
+    weights = [weight / total for weight in weights]
+    down = _weighted(F.pad(pictures, (0, 0, reach, reach), mode="reflect"), weights, -2)
+    return _weighted(F.pad(down, (reach, reach, 0, 0), mode="reflect"), weights, -1)
+
+
+def _weighted(padded: Tensor, weights: list[float], axis: int) -> Tensor:
+    """A symmetric kernel along one axis; ``weights`` from its middle outwards.
+
+    Sums of shifted pictures: on a CPU several times as fast as a convolution of one channel.
+    """
+    reach = len(weights) - 1
+    length = padded.shape[axis] - 2 * reach
+    out = padded.narrow(axis, reach, length) * weights[0]
+    for offset in range(1, reach + 1):
+        pair = padded.narrow(axis, reach - offset, length) + padded.narrow(axis, reach + offset, length)
+        out.add_(pair, alpha=weights[offset])
+    return out
 
 
 def box_blur(pictures: Float[Tensor, "b c h w"], radius: int) -> Float[Tensor, "b c h w"]:

@@ -11,9 +11,9 @@ from __future__ import annotations
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn import functional as F
 
 from understudy.errors import ShapeError
+from understudy.image.filter import gaussian_blur
 
 _WINDOW = 11
 _SIGMA = 1.5
@@ -78,12 +78,9 @@ def ssim_map(picture: Float[Tensor, "b c h w"], truth: Float[Tensor, "b c h w"])
 
 def _windowed(maps: Tensor) -> Tensor:
     """Gaussian means where the window fits."""
-    offsets = torch.arange(_WINDOW, device=maps.device, dtype=maps.dtype) - _WINDOW // 2
-    kernel = torch.exp(-0.5 * (offsets / _SIGMA) ** 2)
-    kernel = kernel / kernel.sum()
-    flat = maps.reshape(-1, 1, *maps.shape[-2:])
-    flat = F.conv2d(F.conv2d(flat, kernel.view(1, 1, -1, 1)), kernel.view(1, 1, 1, -1))
-    return flat.view(*maps.shape[:-2], *flat.shape[-2:])
+    half = _WINDOW // 2
+    blurred = gaussian_blur(maps.flatten(0, 1), _SIGMA, half)
+    return blurred[..., half:-half, half:-half].unflatten(0, maps.shape[:2])
 
 
 def _mean(values: Tensor, mask: Tensor | None) -> Tensor:

@@ -7,7 +7,7 @@ as it is.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -28,6 +28,8 @@ from understudy.pipelines.masks import MaskSettings, join_masks, soften
 
 _SIZES = (64, 96, 128, 192, 256, 320, 384, 512, 768, 1024)
 """Working sizes; few, so that faces of several frames share one."""
+_AT_ONCE = 1
+"""Faces in one batch on a CPU: its caches hold one, and the arithmetic waits for memory, not for calls."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,14 +84,14 @@ def composite(
         raise ShapeError("swapped faces and masks", f"{len(jobs)}, one a job", tuple(swapped.shape))
     sizes = [working_size(job.face.alignment.side * coverage, settings.max_size) for job in jobs]
     layers: dict[int, np.ndarray] = {}
-    for size in sorted(set(sizes)):
-        chosen = [number for number, other in enumerate(sizes) if other == size]
-        part = torch.tensor(chosen, device=swapped.device)
+    for chosen in _groups(sizes, len(jobs) if swapped.is_cuda else _AT_ONCE):
+        size, part = sizes[chosen[0]], torch.tensor(chosen, device=swapped.device)
         made = _layers(
             frames,
             [jobs[number] for number in chosen],
-            _resize(swapped[part], size, "bicubic"),
+            swapped[part],
             None if masks is None else _resize(masks[part], size, "bilinear"),
+            size,
             settings,
             coverage,
         )
@@ -108,28 +110,47 @@ def working_size(side: float, largest: int) -> int:
     return next((size for size in allowed if size >= side), allowed[-1])
 
 
+def _groups(sizes: Sequence[int], largest: int) -> Iterator[list[int]]:
+    """Numbers of faces that have the same working size, no more than ``largest`` at a time."""
+    for size in sorted(set(sizes)):
+        chosen = [number for number, other in enumerate(sizes) if other == size]
+        yield from (chosen[start : start + largest] for start in range(0, len(chosen), largest))
+
+
 def _layers(
     frames: Sequence[Frame],
     jobs: Sequence[FaceJob],
-    faces: Tensor,
+    swapped: Tensor,
     learned: Tensor | None,
+    size: int,
     settings: CompositeSettings,
     coverage: float,
 ) -> np.ndarray:
     """Colours times alpha, and alpha, of faces of one working size: ``(b, 4, s, s)``."""
-    size = faces.shape[-1]
     matrices = [job.face.alignment.crop_matrix(size, coverage) for job in jobs]
     pairs = list(zip(jobs, matrices, strict=True))
     crops = [crop_frame(frames[job.frame], matrix, size) for job, matrix in pairs]
     hulls = [hull_mask(job.face.points, matrix, size)[None] for job, matrix in pairs]
-    base = torch.from_numpy(np.stack(crops)).to(faces.device)
-    joined = join_masks(settings.mask, torch.from_numpy(np.stack(hulls)).to(faces.device), learned)
-    faces = settings.color_transfer(faces, base, joined)
+    base = torch.from_numpy(np.stack(crops)).to(swapped.device)
+    joined = join_masks(settings.mask, torch.from_numpy(np.stack(hulls)).to(swapped.device), learned)
+    faces = _recolored(swapped, base, joined, settings.color_transfer)
     mask = soften(settings.mask, joined)
     blended = settings.blend(base, faces, mask)
     # What is laid over the frame is the blend less the part of the plate that shines through: the plate's own
     # samples then stand for it, instead of samples that went to the crop and back.
     return torch.cat([blended - (1.0 - mask) * base, mask], dim=1).cpu().numpy()
+
+
+def _recolored(swapped: Tensor, base: Tensor, mask: Tensor, transfer: ColorTransfer) -> Tensor:
+    """The faces in the target's colours, at the working size.
+
+    Colours are measured and moved at the swapper's own size where that is smaller: contrast is then
+    compared at one sharpness, and there are fewer pixels.
+    """
+    size = base.shape[-1]
+    own = min(size, swapped.shape[-1])
+    small = _resize(base, own, "bilinear"), _resize(mask, own, "bilinear")
+    return _resize(transfer(_resize(swapped, own, "bicubic"), *small), size, "bicubic")
 
 
 def _resize(pictures: Tensor, size: int, mode: str) -> Tensor:
