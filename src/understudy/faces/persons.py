@@ -14,8 +14,8 @@ def group_tracks(
 ) -> dict[int, int]:
     """The person of every track.
 
-    Average linkage over the Euclidean distance of the tracks' vectors; a track without a vector is a person of its
-    own.
+    Average linkage over the Euclidean distance of the tracks' vectors; a track without a vector is a person
+    of its own.
 
     Args:
         identities: vector of each track that has one.
