@@ -7,12 +7,12 @@ from functools import cache
 
 import cv2
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Float
 
 from understudy.performers.raster import planes, rasterise
 from understudy.performers.topology import ATLAS, CHARTS, FACE, face_uv, rest_points, triangles
 
-Map = Float32[np.ndarray, "h w"]
+Map = Float[np.ndarray, "h w"]
 
 
 class Canvas:
@@ -125,7 +125,7 @@ def smooth_path(points: np.ndarray, count: int = 24) -> np.ndarray:
     return 0.5 * (2 * b + (c - a) * t + (2 * a - 5 * b + 4 * c - d) * t**2 + (3 * b - a - 3 * c + d) * t**3)
 
 
-def stroke(out: Map, path: np.ndarray, width: float = 1.0, strength: float = 1.0) -> None:
+def stroke(out: np.ndarray, path: np.ndarray, width: float = 1.0, strength: float = 1.0) -> None:
     """Draw an anti-aliased line, brightest where it is drawn last."""
     points = np.round(path * 16).astype(np.int32).reshape(-1, 1, 2)
     cv2.polylines(out, [points], False, strength, max(1, round(width)), cv2.LINE_AA, 4)

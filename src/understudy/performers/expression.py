@@ -88,10 +88,10 @@ def open_jaw(points: Float[np.ndarray, "468 3"], amount: float) -> Float[np.ndar
 
     Args:
         points: the face, head space.
-        amount: 0 shut, 1 wide open (21 degrees).
+        amount: 0 shut, 1 wide open (25 degrees).
     """
     hinge_y, hinge_z = 2.6, 4.6
-    angle = np.deg2rad(21.0) * amount * jaw_weight()
+    angle = np.deg2rad(25.0) * amount * jaw_weight()
     y, z = points[:, 1] - hinge_y, points[:, 2] - hinge_z
     cos, sin = np.cos(angle), np.sin(angle)
     out = points.copy()
@@ -174,13 +174,22 @@ def _above_eyes() -> Float[np.ndarray, "468"]:
     return np.clip(membrane(values, stiff=False)[:, 0], 0, 1)
 
 
-def express(shape: Float[np.ndarray, "468 3"], expression: Expression) -> Float[np.ndarray, "468 3"]:
-    """The face wearing an expression; lids follow in ``close_lids``.
-
-    Fields are scaled with the width of the mouth, so that a small mouth smiles a small smile.
-    """
+def mouth_scale(shape: Float[np.ndarray, "468 3"]) -> float:
+    """Width of the mouth against the mean one: a small mouth smiles a small smile."""
     rest = rest_points()
-    scale = float(np.linalg.norm(shape[61] - shape[291]) / np.linalg.norm(rest[61] - rest[291]))
+    return float(np.linalg.norm(shape[61] - shape[291]) / np.linalg.norm(rest[61] - rest[291]))
+
+
+def express(
+    shape: Float[np.ndarray, "468 3"], expression: Expression, scale: float
+) -> Float[np.ndarray, "468 3"]:
+    """The face wearing an expression, lids excepted: see ``close_lids``.
+
+    Args:
+        shape: the face at rest, head space.
+        expression: what it does.
+        scale: factor on the fields, see ``mouth_scale``.
+    """
     out = shape.copy()
     for name, field in expression_fields().items():
         amount = float(getattr(expression, name))

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float, Float32, Int
 
 from understudy.image.landmarks import FACE_OVAL, LEFT_EYE, LIPS_INNER, RIGHT_EYE
-from understudy.performers.expression import close_lids, express, jaw_weight
+from understudy.performers.expression import close_lids, express, jaw_weight, mouth_scale
 from understudy.performers.state import State
 from understudy.performers.topology import (
     CONTROL,
@@ -307,17 +307,24 @@ def _iris_points(eyes: np.ndarray, gaze: np.ndarray) -> Float[np.ndarray, "10 3"
     return np.concatenate(out)
 
 
-def pose_body(shape: Float[np.ndarray, "468 3"], build: Build, state: State) -> Posed:
+def pose_body(
+    shape: Float[np.ndarray, "468 3"],
+    build: Build,
+    state: State,
+    own: Float[np.ndarray, "468 3"] | None = None,
+) -> Posed:
     """Every vertex of a person in a state.
 
     Args:
         shape: face at rest, head space.
         build: the rest of the head and the body.
         state: pose and expression.
+        own: one's own face at rest while another is worn; None where it is ``shape``. It sets how far
+            expressions go, so that a worn face leaves the rest of the head where it was.
     """
     expression = state.expression
     eyes = place_eyes(shape)
-    face = express(shape, expression)
+    face = express(shape, expression, mouth_scale(shape if own is None else own))
     # the upper lid follows a lowered gaze, as lids do
     down = max(expression.gaze_y, 0.0) * 0.35
     for side, amount in ((0, expression.lid_right), (1, expression.lid_left)):

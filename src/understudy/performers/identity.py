@@ -9,7 +9,7 @@ from jaxtyping import Float
 
 from understudy.image.landmarks import FACE_OVAL, LEFT_EYE, LIPS_INNER, RIGHT_EYE
 from understudy.performers.fields import Field, bump, stretch
-from understudy.performers.topology import FACE, oval_weight, rest_points
+from understudy.performers.topology import FACE, rest_points, shape_weight
 
 _EYE = list(RIGHT_EYE)
 
@@ -143,14 +143,14 @@ def swap_shape(
     """The source's inner face on the target's head: the target on the oval, the source well inside.
 
     The source is scaled and shifted so that its oval fits the target's best (least squares), then both are
-    mixed by ``oval_weight``.
+    mixed by ``shape_weight``.
     """
     loop = list(FACE_OVAL)
     source_middle, target_middle = source[loop].mean(0), target[loop].mean(0)
     source_oval, target_oval = source[loop] - source_middle, target[loop] - target_middle
     scale = float((source_oval * target_oval).sum() / (source_oval**2).sum())
     fitted = (source - source_middle) * scale + target_middle
-    weight = oval_weight()[:, None]
+    weight = shape_weight()[:, None]
     return target + weight * (fitted - target)
 
 

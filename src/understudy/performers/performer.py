@@ -51,6 +51,8 @@ class Performer:
     """Whose inner face this one wears; None for one's own."""
     tone: Tone = "target"
     """Base skin tone of a worn face."""
+    own: Float[np.ndarray, "468 3"] | None = None
+    """One's own face at rest while another is worn (glasses sit where they sat); None where it is ``shape``."""
 
     @classmethod
     def from_seed(cls, seed: int) -> Performer:
@@ -151,6 +153,5 @@ def _person(seed: int) -> Performer:
 
 @lru_cache(maxsize=16)
 def _worn(source: Performer, target: Performer, tone: Tone) -> Performer:
-    return Performer(
-        target.seed, swap_shape(source.shape, target.shape), target.build, target.look, source, tone
-    )
+    shape = swap_shape(source.shape, target.shape)
+    return Performer(target.seed, shape, target.build, target.look, source, tone, target.shape)

@@ -12,7 +12,7 @@ from scipy import sparse
 from understudy.contracts import Alignment, CropMode
 from understudy.image.geometry import align
 from understudy.image.landmarks import LEFT_EYE, RIGHT_EYE
-from understudy.performers.geometry import PIVOT, Posed, body, pose_body
+from understudy.performers.geometry import PIVOT, Posed, body, place_eyes, pose_body
 from understudy.performers.hair import SHEET, Hair, hair_grid, pose_hair
 from understudy.performers.occluders import glasses, hand
 from understudy.performers.performer import Performer, Tone
@@ -65,7 +65,7 @@ def render(
         reach: how far a hand has come before the face, 0 to 1 (for a scene whose occluder is a hand).
     """
     width, height = (size, size) if isinstance(size, int) else size
-    posed = pose_body(performer.shape, performer.build, state)
+    posed = pose_body(performer.shape, performer.build, state, performer.own)
     layer = _body_layer(posed, state, scene, width, height, performer, reach)
     fragments = collect(layer, height, width)
     per_cm = scene.focal(width, height) / scene.distance
@@ -148,9 +148,9 @@ def _body_layer(
     normals = vertex_normals(vertices, corners, _gather())
     if scene.occluder != "none":
         if scene.occluder == "glasses":
-            local, more, places = glasses(
-                posed.eyes, performer.shape[168], float(np.abs(performer.shape[[234, 454], 0]).mean())
-            )
+            own = performer.shape if performer.own is None else performer.own
+            ears = float(np.abs(own[[234, 454], 0]).mean())
+            local, more, places = glasses(place_eyes(own), own[168], ears)
             points = (local - PIVOT) @ state.rotation().T + PIVOT + [state.x, state.y, -state.nearer]
             number = PARTS.index("glasses")
         else:

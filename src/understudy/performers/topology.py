@@ -15,7 +15,7 @@ from functools import cache
 from importlib import resources
 
 import numpy as np
-from jaxtyping import Bool, Float, Float32, Int
+from jaxtyping import Float, Float32, Int
 from scipy import sparse
 
 from understudy.image.landmarks import FACE_OVAL, LEFT_EYE, LIPS_INNER, RIGHT_EYE
@@ -265,22 +265,34 @@ def grid(rows: int, columns: int) -> Int[np.ndarray, "t 3"]:
 
 
 @cache
-def oval_weight() -> Float[np.ndarray, "468"]:
-    """How much a point is *inner face*: 0 on the oval, 1 from a fifth of the face's width inwards.
-
-    Smooth (a smoothstep of the distance to the oval in the rest position): it dissolves the border of a swap.
-    """
+def _oval_distance() -> Float[np.ndarray, "468"]:
+    """Distance to the oval in the rest position, centimetres."""
     rest = rest_points()
     loop = rest[list(FACE_OVAL)]
-    fine = np.concatenate([loop + (np.roll(loop, -1, 0) - loop) * t for t in np.linspace(0, 1, 9)[:-1]])
-    distance = np.sqrt(((rest[:, None] - fine[None]) ** 2).sum(-1)).min(1)
-    t = np.clip(distance / 2.4, 0, 1)
+    steps = np.linspace(0, 1, 9)[:-1]
+    fine = np.concatenate([loop + (np.roll(loop, -1, 0) - loop) * t for t in steps])
+    return np.sqrt(((rest[:, None] - fine[None]) ** 2).sum(-1)).min(1)
+
+
+@cache
+def oval_weight() -> Float[np.ndarray, "468"]:
+    """How much a point's surface is *inner face*: 0 on the oval, 1 from 2.4 cm inwards, smooth between.
+
+    It dissolves the border of a swap.
+    """
+    t = np.clip(_oval_distance() / 2.4, 0, 1)
     return t * t * (3 - 2 * t)
 
 
 @cache
-def inner_mask() -> Bool[np.ndarray, "468"]:
-    """True for points inside the oval."""
-    mask = np.ones(FACE, bool)
-    mask[list(FACE_OVAL)] = False
-    return mask
+def shape_weight() -> Float[np.ndarray, "468"]:
+    """How much a point's place is *inner face*: as ``oval_weight``, but 0 on the oval's neighbours too.
+
+    So not even the surface's normals change where a swap's mask is 0.
+    """
+    t = np.clip((_oval_distance() - 0.6) / 2.2, 0, 1)
+    out = t * t * (3 - 2 * t)
+    corners = triangles()
+    touching = np.isin(corners, FACE_OVAL).any(1)
+    out[np.unique(corners[touching])] = 0
+    return out
