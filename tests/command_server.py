@@ -11,6 +11,7 @@ import os
 import resource
 import sys
 import tempfile
+import traceback
 
 import cv2
 import torch
@@ -38,6 +39,8 @@ def child(request: dict, output: int) -> None:
         code = main(request["arguments"])
     except SystemExit as end:
         code = int(end.code or 0)
+    except Exception:  # noqa: BLE001  # the test shows it
+        traceback.print_exc()
     finally:
         sys.stdout.flush()
         sys.stderr.flush()

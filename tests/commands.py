@@ -10,28 +10,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 FOLDER = Path(__file__).resolve().parent
-SMALL = [
-    "--train.model.resolution",
-    "32",
-    "--train.model.e-dims",
-    "8",
-    "--train.model.d-dims",
-    "8",
-    "--train.model.ae-dims",
-    "32",
-    "--train.model.d-mask-dims",
-    "4",
-    "--train.batch",
-    "2",
-    "--train.loop.threads",
-    "1",
-    "--train.loop.precision",
-    "fp32",
-    "--train.loop.preview-every",
-    "0",
-    "--extract.size",
-    "96",
-]
+_SMALL = """
+--train.model.resolution 32 --train.model.e-dims 8 --train.model.d-dims 8 --train.model.ae-dims 32
+--train.model.d-mask-dims 4 --train.batch 2 --train.loop.threads 1 --train.loop.precision fp32
+--train.loop.preview-every 0 --extract.size 96
+"""
+SMALL = tuple(_SMALL.split())
 """Flags of ``swap`` that make a run of a second."""
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
+import tomllib
 from collections.abc import Callable, Generator
 from typing import Any, Generic
 
@@ -92,7 +93,7 @@ class Trainer(Generic[B]):
     def _events(self) -> Generator[Event, None, None]:
         yield from self._restore()
         torch.set_num_threads(self.threads)
-        if self.settings.is_over(self.step, self.elapsed) and (self.run.swapper / "swapper.toml").exists():
+        if self.settings.is_over(self.step, self.elapsed) and self._delivered():
             yield StageDone(stage="train", summary=self._summary("done"), skipped=True)
             return
         yield StageStarted(stage="train", detail=self._detail(), total=self.settings.steps, unit="steps")
@@ -104,6 +105,9 @@ class Trainer(Generic[B]):
             raise
         if self.saved_step != self.step:
             yield self._save()
+        elif not self._delivered():  # an earlier call ended between the checkpoint and this
+            with self._averaged():
+                self.task.deliver(self.run.swapper, self.step)
         preview = self._preview()
         if preview:
             yield preview
@@ -264,6 +268,13 @@ class Trainer(Generic[B]):
             self.task.deliver(self.run.swapper, self.step)
         self.saved_step = self.step
         return Saved(path=path, step=self.step)
+
+    def _delivered(self) -> bool:
+        """Whether what the run is for was written at this very step."""
+        try:
+            return tomllib.loads((self.run.swapper / "swapper.toml").read_text("utf-8"))["step"] == self.step
+        except (FileNotFoundError, KeyError, tomllib.TOMLDecodeError):
+            return False
 
     def _preview(self) -> Saved | None:
         with self._averaged():
