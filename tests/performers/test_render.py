@@ -48,7 +48,7 @@ def test_rasteriser_agrees_with_point_in_triangle():
 
 @pytest.mark.parametrize("angle", [3.0, 17.0, 31.0])
 def test_soft_edges_cover_what_the_shape_covers(angle):
-    """A turned square covers its true area, which hard pixels miss, and grey pixels lie on its border only."""
+    """A turned square covers its true area, which hard pixels miss; grey pixels lie on its border."""
     turn = np.deg2rad(angle) + np.arange(4) * np.pi / 2 + np.pi / 4
     side = 20.37
     xy = (24.2 + side / np.sqrt(2) * np.stack([np.cos(turn), np.sin(turn)], 1)).astype(np.float32)

@@ -44,13 +44,24 @@ class Canvas:
 
     def tint(self, weight: Map, color: Sequence[float], region: tuple[slice, slice] | None = None) -> None:
         """Mix a colour in by a weight of 0 to 1."""
-        target = self.color if region is None else self.color[region]
-        target += weight[..., None] * (np.asarray(color, np.float32) - target)
+        place = _touched(weight)
+        target = (self.color if region is None else self.color[region])[place]
+        target += weight[place][..., None].astype(np.float32) * (np.asarray(color, np.float32) - target)
 
     def scale(self, weight: Map, factor: Sequence[float], region: tuple[slice, slice] | None = None) -> None:
         """Multiply by a factor where the weight is 1."""
-        target = self.color if region is None else self.color[region]
-        target *= 1 + weight[..., None] * (np.asarray(factor, np.float32) - 1)
+        place = _touched(weight)
+        target = (self.color if region is None else self.color[region])[place]
+        target *= 1 + weight[place][..., None].astype(np.float32) * (np.asarray(factor, np.float32) - 1)
+
+
+def _touched(weight: Map) -> tuple[slice, slice]:
+    """The rectangle outside which a weight is too small to be seen: most brushes are small."""
+    seen = weight > 1e-3
+    rows, columns = np.flatnonzero(seen.any(1)), np.flatnonzero(seen.any(0))
+    if not len(rows):
+        return slice(0, 0), slice(0, 0)
+    return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
 
 
 def noise(rng: np.random.Generator, shape: tuple[int, int], *sigmas: float, along: float = 1.0) -> Map:
@@ -90,11 +101,14 @@ def vertex_map(values: np.ndarray, blur: float = 2.0) -> Map:
     out = table[safe, 0] + table[safe, 1] * columns + table[safe, 2] * rows
     seen = (ids >= 0).astype(np.float32)
     out *= seen
-    for sigma in (3.0, 9.0, 27.0):
-        near = cv2.GaussianBlur(seen, (0, 0), sigma)
-        guess = cv2.GaussianBlur(out * (seen > 0), (0, 0), sigma) / np.maximum(near, 1e-6)
-        fill = (seen == 0) & (near > 1e-3)
-        out[fill] = guess[fill]
+    # what is not covered takes the blurred value of what is near; coarse is enough there
+    small = (out.shape[1] // 4, out.shape[0] // 4)
+    coarse, near = (cv2.resize(part, small, interpolation=cv2.INTER_AREA) for part in (out, seen))
+    for sigma in (1.5, 4.0, 12.0):
+        weight = cv2.GaussianBlur(near, (0, 0), sigma)
+        guess = cv2.GaussianBlur(coarse, (0, 0), sigma) / np.maximum(weight, 1e-6)
+        fill = (seen == 0) & (cv2.resize(weight, out.shape[::-1]) > 1e-3)
+        out[fill] = cv2.resize(guess, out.shape[::-1])[fill]
         seen[fill] = 1
     return cv2.GaussianBlur(out, (0, 0), blur) if blur else out
 

@@ -17,6 +17,9 @@ from understudy.performers.topology import grid
 SHEET = 1024
 """Side of the hair's texture, texels: the shell has the upper half, curtain and fringe share the lower."""
 
+_JOIN = 96
+"""Columns over which the end of a sheet runs into its beginning."""
+
 _RINGS, _AROUND = 21, 73
 _CURTAIN = (14, 37)
 _FRINGE = (7, 25)
@@ -75,58 +78,82 @@ def _strands(rng: np.random.Generator, rows: int, columns: int, curl: float) -> 
     )
 
 
-def grow_hair(look: Appearance) -> Hair:
-    """Texture and thickness of a performer's hair."""
-    rng = np.random.default_rng(look.texture_seed + 2)
-    curls = look.hair_style == "curls"
+def _joined(sheet: np.ndarray) -> np.ndarray:
+    """A sheet whose last columns run over into its first, ``_JOIN`` columns narrower."""
+    columns = sheet.shape[1] - _JOIN
+    out = sheet[:, :columns].copy()
+    t = np.linspace(0, 1, _JOIN, dtype=np.float32)
+    out[:, :_JOIN] = sheet[:, :_JOIN] * t + sheet[:, columns:] * (1 - t)
+    return out
+
+
+def _grain(rng: np.random.Generator, look: Appearance) -> np.ndarray:
+    """Strands (or curls) over half a sheet, about −1 to 1."""
+    shape = (SHEET // 2, SHEET + _JOIN)
+    strands = _strands(rng, *shape, look.curl)
+    if look.hair_style == "curls":
+        strands = 0.35 * strands + 0.8 * noise(rng, shape, 2.0, 4.0)
+    return np.clip(_joined(strands), -2.2, 2.2)
+
+
+def _paint(look: Appearance, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Colour with coverage, and relief, of the whole sheet."""
     sheet = np.zeros((SHEET, SHEET, 4), np.float32)
-    half = SHEET // 2
-    upper, lower = _strands(rng, half, SHEET, look.curl), _strands(rng, half, SHEET, look.curl)
-    if curls:
-        upper = 0.4 * upper + 1.1 * noise(rng, (half, SHEET), 2.2, 4.5)
-        lower = 0.4 * lower + 1.1 * noise(rng, (half, SHEET), 2.2, 4.5)
+    half, split = SHEET // 2, int(SHEET * 0.7)
+    upper, lower = _grain(rng, look), _grain(rng, look)
     relief = np.concatenate([upper, lower])
     base = np.array(look.hair_color, np.float32)
-    color = base * np.clip(1 + 0.24 * relief, 0.25, 2.2)[..., None]
+    color = base * np.clip(1 + (0.15 if look.hair_style == "curls" else 0.24) * relief, 0.3, 1.8)[..., None]
     sheet[..., :3] = np.clip(color, 0, 1) ** 2
     u, v = _unit(half, SHEET)
-    line = hairline_height(u, look)
-    ragged = 0.022 if not curls else 0.035
-    sheet[:half, :, 3] = np.clip((v - line - 0.02 + ragged * upper) / 0.045, 0, 1)
-    # curtain: left part of the lower half, ragged at its end and its front edges; fringe: right part
-    split = int(SHEET * 0.7)
+    sheet[:half, :, 3] = np.clip((v - hairline_height(u, look) - 0.02 + 0.022 * upper) / 0.045, 0, 1)
+    # curtain: left part of the lower half, ragged at its end and its front edges, which come out from under
     u, v = _unit(half, split)
     end = np.clip((1 - v - 0.05 * (1 + lower[:, :split])) / 0.05, 0, 1)
-    side = np.clip((0.5 - np.abs(u - 0.5) - 0.012 * (1 + 0.7 * lower[:, :split])) / 0.02, 0, 1)
-    sheet[half:, :split, 3] = end * side
+    inset = 0.012 * (1 + 0.7 * lower[:, :split]) + 0.13 * np.clip(1 - v / 0.3, 0, 1)
+    sheet[half:, :split, 3] = end * np.clip((0.5 - np.abs(u - 0.5) - inset) / 0.02, 0, 1)
+    # fringe: right part
     u, v = _unit(half, SHEET - split)
     grain = lower[:, split:]
     end = np.clip((0.72 + 0.2 * look.hair_length - v + 0.09 * grain) / 0.08, 0, 1)
     sheet[half:, split:, 3] = end * np.clip((0.5 - np.abs(u - 0.5)) / 0.05 + 0.3 * grain, 0, 1)
+    return sheet, relief
+
+
+def _thick(look: Appearance, rng: np.random.Generator) -> Float[np.ndarray, "21 73"]:
+    """Thickness of the shell, centimetres: it rises from the skull behind the hair line."""
+    curls = look.hair_style == "curls"
     least, more = _THICKNESS[look.hair_style]
     place, back = np.meshgrid(np.linspace(0, 1, _AROUND), np.linspace(0, 1, _RINGS))
     rise = np.clip((back - hairline_height(place, look) - 0.05) / 0.24, 0, 1)
     rise = rise * rise * (3 - 2 * rise)
     top = np.cos(place * 2 * np.pi) * 0.5 + 0.5
     lumps = noise(rng, (_RINGS, _AROUND), 1.6 if curls else 2.5)
-    lumps[:, -1] = lumps[:, 0]
-    thick = (
-        (least + more * look.hair_length)
-        * rise
-        * (0.55 + 0.6 * top)
-        * (1 + (0.16 if curls else 0.09) * lumps)
-    )
+    fade = np.minimum(place, 1 - place) / 0.12  # the first column is the last: lumps fade where they meet
+    lumps = lumps * np.clip(fade, 0, 1)
+    thick = (least + more * look.hair_length) * rise * (0.55 + 0.6 * top)
+    thick *= 1 + (0.16 if curls else 0.09) * lumps
     if look.hair_style == "parted":
         part = 0.06 if look.texture_seed % 2 else 0.94
         thick *= 1 - 0.55 * np.exp(-(((place - part) / 0.025) ** 2)) * (back < 0.6)
+    return thick
+
+
+def grow_hair(look: Appearance) -> Hair:
+    """Texture and thickness of a performer's hair."""
+    rng = np.random.default_rng(look.texture_seed + 2)
+    sheet, relief = _paint(look, rng)
+    thickness = _thick(look, rng)
     lengths = {"bob": 5.5 + 5.0 * look.hair_length, "long": 14.0 + 12.0 * look.hair_length}
     return Hair(
-        texture=sheet, relief=(0.016 * relief).astype(np.float32), thickness=thick,
+        texture=sheet,
+        relief=(0.016 * relief).astype(np.float32),
+        thickness=thickness,
         curtain=lengths.get(look.hair_style, 0.0),
-            fringe=look.fringe if look.hair_style != "receding" else 0.0,
+        fringe=look.fringe if look.hair_style != "receding" else 0.0,
         sweep=float(rng.uniform(-1, 1)),
         bun=look.hair_style == "tied",
-    )  # fmt: skip
+    )
 
 
 @cache
@@ -244,3 +271,12 @@ def pose_hair(hair: Hair, skull: Float[np.ndarray, "11 36 3"]) -> list[tuple[str
 def hair_grid(kind: str) -> tuple[Int[np.ndarray, "t 3"], Float32[np.ndarray, "n 2"]]:
     """Triangles and places in the hair's texture of one grid."""
     return _grid(kind)
+
+
+def close_seam(kind: str, normals: Float32[np.ndarray, "n 3"]) -> None:
+    """Give the first and the last column of a closed grid, which lie in one place, one normal."""
+    rows, columns = (_RINGS, _AROUND) if kind == "shell" else (9, 17)
+    table = normals.reshape(rows, columns, 3)
+    mean = table[:, 0] + table[:, -1]
+    mean /= np.linalg.norm(mean, axis=1, keepdims=True) + 1e-9
+    table[:, 0] = table[:, -1] = mean

@@ -52,7 +52,7 @@ class Performer:
     tone: Tone = "target"
     """Base skin tone of a worn face."""
     own: Float[np.ndarray, "468 3"] | None = None
-    """One's own face at rest while another is worn (glasses sit where they sat); None where it is ``shape``."""
+    """One's own face at rest while another is worn: glasses stay where they were; None for ``shape``."""
 
     @classmethod
     def from_seed(cls, seed: int) -> Performer:

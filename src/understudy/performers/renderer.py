@@ -13,7 +13,7 @@ from understudy.contracts import Alignment, CropMode
 from understudy.image.geometry import align
 from understudy.image.landmarks import LEFT_EYE, RIGHT_EYE
 from understudy.performers.geometry import PIVOT, Posed, body, place_eyes, pose_body
-from understudy.performers.hair import SHEET, Hair, hair_grid, pose_hair
+from understudy.performers.hair import SHEET, Hair, close_seam, hair_grid, pose_hair
 from understudy.performers.occluders import glasses, hand
 from understudy.performers.performer import Performer, Tone
 from understudy.performers.raster import front_facing
@@ -197,6 +197,8 @@ def _add_hair(
         triangles, uv = hair_grid(kind)
         every.append(points)
         normal = vertex_normals(points, triangles)
+        if kind in ("shell", "bun"):
+            close_seam(kind, normal)
         outward = float(np.einsum("nk,nk->", normal, points - points.mean(0)))
         normals.append(normal if outward > 0 else -normal)
         corners.append(triangles + first)

@@ -175,6 +175,11 @@ def light(
     edge *= edge * shine * np.float32(0.8) * shade
     out += spot[:, None] * np.array(scene.light_color, np.float32)
     out += edge[:, None] * top
+    # a soft shoulder: nothing bright is cut off
+    bright = out - np.float32(0.5)
+    np.maximum(bright, 0, out=bright)
+    out -= bright
+    out += bright / (1 + 2 * bright)
     return out
 
 
