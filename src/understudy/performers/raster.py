@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Float32, Int, Int32
 
 _DEPTH_STEPS = 1 << 22
+_STEEPEST = np.float32(4.0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,6 +37,25 @@ def front_facing(xy: Float32[np.ndarray, "v 2"], triangles: Int[np.ndarray, "t 3
     """Signed double area of each triangle in the picture; negative faces the viewer."""
     a, b, c = xy[triangles[:, 0]], xy[triangles[:, 1]], xy[triangles[:, 2]]
     return (b[:, 0] - a[:, 0]) * (c[:, 1] - a[:, 1]) - (b[:, 1] - a[:, 1]) * (c[:, 0] - a[:, 0])
+
+
+def _lean(p: np.ndarray, q: np.ndarray) -> np.ndarray:
+    """Columns a row along the edge from p down to q."""
+    rise = q[:, 1] - p[:, 1]
+    return np.where(rise > 1e-9, (q[:, 0] - p[:, 0]) / np.maximum(rise, 1e-9), 0).astype(np.float32)
+
+
+def _depth_slopes(
+    top: np.ndarray, middle: np.ndarray, bottom: np.ndarray, z: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Change of each triangle's depth a column and a row, kept small where it is seen from the side."""
+    edge1, edge2 = middle - top, bottom - top
+    area = edge1[:, 0] * edge2[:, 1] - edge1[:, 1] * edge2[:, 0]
+    area = np.where(np.abs(area) < 1e-9, 1e-9, area)
+    dz1, dz2 = z[:, 1] - z[:, 0], z[:, 2] - z[:, 0]
+    gx = ((dz1 * edge2[:, 1] - dz2 * edge1[:, 1]) / area).astype(np.float32)
+    gy = ((dz2 * edge1[:, 0] - dz1 * edge2[:, 0]) / area).astype(np.float32)
+    return np.clip(gx, -_STEEPEST, _STEEPEST), np.clip(gy, -_STEEPEST, _STEEPEST)
 
 
 def rasterise(
@@ -69,11 +89,7 @@ def rasterise(
     row = first[which] + step
     centre = row.astype(np.float32) + np.float32(0.5)
 
-    def slope(p: np.ndarray, q: np.ndarray) -> np.ndarray:
-        rise = q[:, 1] - p[:, 1]
-        return np.where(rise > 1e-9, (q[:, 0] - p[:, 0]) / np.maximum(rise, 1e-9), 0).astype(np.float32)
-
-    slopes = np.stack([slope(top, bottom), slope(top, middle), slope(middle, bottom)], 1)[which]
+    slopes = np.stack([_lean(top, bottom), _lean(top, middle), _lean(middle, bottom)], 1)[which]
     upper = centre < middle[which, 1]
     along = top[which, 0] + (centre - top[which, 1]) * slopes[:, 0]
     start = np.where(upper[:, None], top[which], middle[which])
@@ -81,15 +97,7 @@ def rasterise(
     left = np.clip(np.ceil(np.minimum(along, across) - 0.5), 0, width).astype(np.int32)
     right = np.clip(np.ceil(np.maximum(along, across) - 0.5), 0, width).astype(np.int32)
     span, step = _spread(np.maximum(right - left, 0))
-    # depth plane of each triangle
-    edge1, edge2 = middle - top, bottom - top
-    area = edge1[:, 0] * edge2[:, 1] - edge1[:, 1] * edge2[:, 0]
-    area = np.where(np.abs(area) < 1e-9, 1e-9, area)
-    dz1, dz2 = z[:, 1] - z[:, 0], z[:, 2] - z[:, 0]
-    gx = ((dz1 * edge2[:, 1] - dz2 * edge1[:, 1]) / area).astype(np.float32)
-    gy = ((dz2 * edge1[:, 0] - dz1 * edge2[:, 0]) / area).astype(np.float32)
-    limit = np.float32(4.0)
-    gx, gy = np.clip(gx, -limit, limit), np.clip(gy, -limit, limit)
+    gx, gy = _depth_slopes(top, middle, bottom, z)
     begin = (
         z[which, 0]
         + (left + np.float32(0.5) - top[which, 0]) * gx[which]
@@ -126,6 +134,29 @@ def planes(
     gy = (d2 * edge1[:, :1] - d1 * edge2[:, :1]) / area
     base = corners[:, 0] - gx * a[:, :1] - gy * a[:, 1:]
     return np.stack([base, gx, gy], 1).astype(np.float32)
+
+
+def _ends(corner: np.ndarray, pixels: np.ndarray, width: int, axis: int) -> np.ndarray:
+    """Where a row (axis 0) or column (axis 1) through pixels' centres crosses the edges of triangles.
+
+    Args:
+        corner: triangles (n, 3, 2), pixels.
+        pixels: flat numbers (n,).
+        width: of the picture.
+        axis: which way to go.
+
+    Returns:
+        Distances (n, 3) from the centre along the axis; not a number where an edge is not crossed.
+    """
+    centre = np.stack([pixels % width, pixels // width], 1).astype(np.float32) + np.float32(0.5)
+    local = corner - centre[:, None]
+    along, across = local[..., axis], local[..., 1 - axis]
+    next_along, next_across = np.roll(along, -1, 1), np.roll(across, -1, 1)
+    rise = next_across - across
+    crosses = (across > 0) != (next_across > 0)
+    t = -across / np.where(np.abs(rise) < 1e-9, 1e-9, rise)
+    out = np.where(crosses, along + t * (next_along - along), np.nan)
+    return out.astype(np.float32)
 
 
 def soften_edges(
@@ -165,21 +196,9 @@ def soften_edges(
         forward = step[edge] > 0
         near = np.where(forward, one[edge], two[edge])
         behind = np.where(forward, two[edge], one[edge])
-        sign = np.where(forward, 1.0, -1.0).astype(np.float32)
-        corner = xy[triangles[ids[near]]]
-        x0, y0 = (near % width + 0.5).astype(np.float32), (near // width + 0.5).astype(np.float32)
-        along, across = (corner[:, :, 0] - x0[:, None], corner[:, :, 1] - y0[:, None])
-        if axis == 1:
-            along, across = across, along
-        along = along * sign[:, None]
-        ends = np.full(len(near), np.inf, np.float32)
-        for i in range(3):
-            j = (i + 1) % 3
-            rise = across[:, j] - across[:, i]
-            crosses = (across[:, i] > 0) != (across[:, j] > 0)
-            t = -across[:, i] / np.where(np.abs(rise) < 1e-9, 1e-9, rise)
-            where = along[:, i] + t * (along[:, j] - along[:, i])
-            ends = np.where(crosses & (where >= -1e-3) & (where < ends), where, ends)
+        sign = np.where(forward, 1.0, -1.0).astype(np.float32)[:, None]
+        ends = _ends(xy[triangles[ids[near]]], near, width, axis) * sign
+        ends = np.min(np.where(ends >= -1e-3, ends, np.inf), axis=1)
         good = ends <= 1.0
         near, behind, ends = near[good], behind[good], ends[good]
         share = ends - np.float32(0.5)

@@ -170,16 +170,8 @@ def _body_layer(
     return Layer(xy, vertices[:, 2].copy(), normals, shade, corners[seen], uv[seen], face)
 
 
-def _add_hair(
-    picture: Float32[np.ndarray, "h w 6"],
-    depth: Float32[np.ndarray, "h w"],
-    hair: Hair,
-    posed: Posed,
-    state: State,
-    scene: Scene,
-) -> None:
-    """Draw the hair over the body's picture where it is nearer, in place."""
-    height, width = depth.shape
+def _hair_layer(hair: Hair, posed: Posed, state: State, scene: Scene, width: int, height: int) -> Layer:
+    """The hair's grids, posed; of the closed ones only the side towards the viewer."""
     rotation = state.rotation()
     place = np.array([state.x, state.y, -state.nearer])
     every: list[np.ndarray] = []
@@ -208,13 +200,25 @@ def _add_hair(
         first += len(points)
     vertices, faces, normal = np.concatenate(every), np.concatenate(corners), np.concatenate(normals)
     xy = scene.project(vertices, width, height)[0].astype(np.float32)
-    # of the closed shell only the side towards the viewer is drawn
     seen = front_facing(xy, faces) * np.concatenate(one_sided) <= 0
     faces = faces[seen]
-    layer = Layer(
+    return Layer(
         xy, vertices[:, 2].copy(), normal, np.ones(len(vertices), np.float32), faces,
         np.concatenate(places)[seen].astype(np.float32), np.ones((len(faces), 1), np.float32),
     )  # fmt: skip
+
+
+def _add_hair(
+    picture: Float32[np.ndarray, "h w 6"],
+    depth: Float32[np.ndarray, "h w"],
+    hair: Hair,
+    posed: Posed,
+    state: State,
+    scene: Scene,
+) -> None:
+    """Draw the hair over the body's picture where it is nearer, in place."""
+    height, width = depth.shape
+    layer = _hair_layer(hair, posed, state, scene, width, height)
     fragments = collect(layer, height, width)
     texture = sample(hair.texture, fragments.uv, SHEET)
     behind = depth.reshape(-1)[fragments.pixels]
