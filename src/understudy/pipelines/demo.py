@@ -65,22 +65,7 @@ def demo(
     """
     folder.mkdir(parents=True, exist_ok=True)
     source, target, result = folder / "source.mp4", folder / "target.mp4", folder / "result.mp4"
-    size = (settings.size, settings.size)
-    pictures = PerformersSettings(size=size, sound=True)
-    drawings = (
-        (source, {"seed": settings.source_seed, "frames": settings.source_frames}),
-        (
-            target,
-            {
-                "seed": settings.target_seed,
-                "frames": settings.target_frames,
-                "swap_with": settings.source_seed,
-            },
-        ),
-    )
-    for path, changes in drawings:
-        if not (path.exists() and truth_folder(path).is_dir()):
-            yield from draw(dataclasses.replace(pictures, **changes), path)
+    yield from _draw(settings, source, target)
     job = dataclasses.replace(job, source=(source,), target=target, output=result)
     stopped = False
     for event in swap(job, time_limit=time_limit, steps=steps, stop=stop):
@@ -100,7 +85,11 @@ def demo(
     assert project.run is not None
     report = _report(settings, folder, truth, figures, RunFolder(project.run))
     yield Saved(path=write_report(folder / "report.html", report))
-    summary = {
+    yield StageDone(stage="report", summary=_summary(truth, figures, folder))
+
+
+def _summary(truth: TruthFigures, figures: SwapFigures, folder: Path) -> dict[str, object]:
+    return {
         "psnr": round(truth.result.mean_psnr, 2),
         "psnr_untouched": round(truth.untouched.mean_psnr, 2),
         "psnr_mean_colour": round(truth.mean_color.mean_psnr, 2),
@@ -110,7 +99,26 @@ def demo(
         "yaw": round(figures.yaw, 3),
         "report": str(folder / "report.html"),
     }
-    yield StageDone(stage="report", summary=summary)
+
+
+def _draw(settings: DemoSettings, source: Path, target: Path) -> Iterator[Event]:
+    """Draws what is not there yet."""
+    size = (settings.size, settings.size)
+    pictures = PerformersSettings(size=size, sound=True)
+    drawings = (
+        (source, {"seed": settings.source_seed, "frames": settings.source_frames}),
+        (
+            target,
+            {
+                "seed": settings.target_seed,
+                "frames": settings.target_frames,
+                "swap_with": settings.source_seed,
+            },
+        ),
+    )
+    for path, changes in drawings:
+        if not (path.exists() and truth_folder(path).is_dir()):
+            yield from draw(dataclasses.replace(pictures, **changes), path)
 
 
 def _report(

@@ -40,7 +40,7 @@ from understudy.image.draw import hull_mask
 from understudy.image.warp import crop_frame
 from understudy.landmarkers import LANDMARKERS, LandmarkerSettings
 from understudy.pipelines.footage import open_footage
-from understudy.pipelines.setup import Finders, build_finders, fetch_weights, make_context
+from understudy.pipelines.setup import Finders, build_finders, fetch_weights, make_context, one_thread
 from understudy.provenance.labels import fingerprint
 from understudy.stream import read_ahead
 from understudy.video.reader import VideoReader
@@ -94,6 +94,7 @@ def extract(inputs: tuple[Path, ...], output: Path, settings: ExtractSettings) -
         VideoError: an input cannot be read.
         FaceSetError: the folder holds something else, or a face set that was made with other settings.
     """
+    one_thread()
     yield from fetch_weights((settings.detector, settings.landmarker, settings.embedder))
     readers = [open_footage(path) for path in inputs]
     total = sum(reader.info.frames for reader in readers)
@@ -145,7 +146,10 @@ class _Work:
         facts = declared(reader.info.metadata)
         described: Counter[int] = Counter()
         last = start
-        stream = read_ahead(self._faces(reader, start), 2 * GROUP)
+        # some frames earlier, so that tracks and smoothing are under way when the first new frame comes
+        before = max(0, start - self.settings.smooth.reach - self.settings.track.gap)
+        fresh = itertools.dropwhile(lambda seen: seen[0] < start, self._faces(reader, before))
+        stream = read_ahead(fresh, 2 * GROUP)
         with contextlib.closing(stream):
             for group in _grouped(stream, GROUP):
                 found = [pair for _, pairs in group for pair in pairs]

@@ -30,7 +30,7 @@ from understudy.faces.faceset import FaceRecord, FaceSet
 from understudy.image.warp import crop_frame
 from understudy.pipelines.composite import CompositeSettings, FaceJob, composite
 from understudy.pipelines.footage import open_footage
-from understudy.pipelines.setup import make_context
+from understudy.pipelines.setup import make_context, one_thread
 from understudy.pipelines.swapper import Swapper
 from understudy.provenance.labels import container_tags, file_hash, fingerprint, write_sidecar
 from understudy.stream import read_ahead
@@ -98,6 +98,7 @@ def merge(
         NoFaceError: the face set has no face of this footage.
         OutputError: the output cannot be written.
     """
+    one_thread()
     reader = open_footage(target)
     for remark in check_merge(target, output, reader.info, settings):
         yield Warned(message=remark)
@@ -121,19 +122,22 @@ def merge(
         if reader.damage is not None:
             yield reader.damage
     summary = job.summary()
-    record = {
-        **summary,
+    about = {**summary, **_facts(swapper, swapper_folder, target, settings), **(facts or {})}
+    sidecar = write_sidecar(output, about)
+    yield StageDone(stage=STAGE, summary={**summary, "output": str(output), "sidecar": str(sidecar)})
+
+
+def _facts(swapper: Swapper, folder: Path, target: Path, settings: MergeSettings) -> dict[str, Any]:
+    """What the sidecar says of how the output was made."""
+    return {
         "target": {"name": target.name, "fingerprint": fingerprint((target,))},
         "swapper": {
-            "run": swapper_folder.parent.name,
+            "run": folder.resolve().parent.name,
             "step": swapper.step,
-            "sha256": file_hash(weights_file(swapper_folder)),
+            "sha256": file_hash(weights_file(folder)),
         },
         "settings": config.dump(settings),
-        **(facts or {}),
     }
-    sidecar = write_sidecar(output, record)
-    yield StageDone(stage=STAGE, summary={**summary, "output": str(output), "sidecar": str(sidecar)})
 
 
 class _Job:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+import cv2
 import torch
 
 from understudy.contracts import Context, Detector, Embedder, Landmarker
@@ -27,6 +28,12 @@ class Finders:
     """Finds landmarks in regions."""
     embedder: Embedder
     """Describes who a face is."""
+
+
+def one_thread() -> None:
+    """One thread of computation: decoder and encoder use the other cores, and starve beside more."""
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
 
 
 def choose_device(name: str) -> torch.device:

@@ -230,9 +230,7 @@ class _Job:
         video = self.info.path.stat().st_size if self.info.path.is_file() else 2e6 * self.info.frames
         return frames * FACE_BYTES + checkpoints + 3 * video
 
-    def choose(
-        self, name: str, faces: FaceSet, picture: Path | None
-    ) -> Generator[Event, None, FaceSet]:
+    def choose(self, name: str, faces: FaceSet, picture: Path | None) -> Generator[Event, None, FaceSet]:
         """The faces of one person: the one that a picture shows, or the one who is seen most."""
         counts = faces.persons()
         if picture is not None:

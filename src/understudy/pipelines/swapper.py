@@ -62,9 +62,8 @@ class Swapper:
             raise CheckpointError(
                 f"{folder}: weights do not fit the model {files.model!r}: {error}"
             ) from None
-        # the stubs of Module.to know no pair of device and memory format
-        placed = model.to(context.device).to(memory_format=torch.channels_last)
-        return cls(cast("SwapModel", placed), settings, step=files.step)
+        model.to(context.device, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]  # its stubs lack this
+        return cls(cast("SwapModel", model), settings, step=files.step)
 
     @property
     def resolution(self) -> int:

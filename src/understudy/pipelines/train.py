@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from understudy import config
+from understudy.contracts import SwapModel
 from understudy.errors import CheckpointError, ConfigError, FaceSetError
 from understudy.events import Event, Planned, Warned
 from understudy.faces.faceset import FaceRecord, FaceSet
@@ -113,23 +114,15 @@ def train(
     """
     settings = settings_of(run)
     if steps is not None or time is not None:
-        settings = dataclasses.replace(
-            settings, loop=dataclasses.replace(settings.loop, steps=steps, time=time)
-        )
-    wanted = run.origin["face_sets"]
-    for name, faces in (("source", source), ("target", target)):
-        if wanted[name] != faces.digest():
-            yield Warned(
-                message=f"the {name}'s face set has changed since the run was started: it goes on, but not "
-                "as it would have gone on"
-            )
+        bounded = dataclasses.replace(settings.loop, steps=steps, time=time)
+        settings = dataclasses.replace(settings, loop=bounded)
+    yield from _remarks(run, source, target)
     chosen = choose_device(device or settings.device)
     torch.manual_seed(settings.loop.seed)
     model = settings.model.build(make_context(chosen))
     assert isinstance(model, nn.Module)
-    stores: list[FaceStore] = []
-    for faces in (source, target):
-        stores.append(load_faces(faces, settings.model, max(model.resolution, model.output_resolution)))
+    side = max(model.resolution, model.output_resolution)
+    stores = [load_faces(faces, settings.model, side) for faces in (source, target)]
     megabytes = sum(store.nbytes for store in stores) / 1e6
     yield Planned(
         lines=(
@@ -137,17 +130,26 @@ def train(
             f"({megabytes:.0f} MB)",
         )
     )
+    task = _task(settings, model, stores[0], stores[1], chosen)
+    trainer = Trainer(task, run, settings.loop, settings.optimizer, settings.average, stop=stop)
+    yield from trainer.train()
+
+
+def _task(
+    settings: TrainSettings, model: SwapModel, source: FaceStore, target: FaceStore, device: torch.device
+) -> SwapTask:
+    """What the loop drives."""
     feed = SwapFeed(
-        stores[0],
-        stores[1],
+        source,
+        target,
         batch=settings.batch,
         resolution=model.resolution,
         output_resolution=model.output_resolution,
         augmentation=settings.augmentation,
-        device=chosen,
+        device=device,
         seed=settings.loop.seed,
     )
-    task = SwapTask(
+    return SwapTask(
         model,
         feed,
         settings.losses,
@@ -155,8 +157,19 @@ def train(
         name=settings.model.name,
         model_settings=settings_without_name(config.dump(settings.model)),
     )
-    trainer = Trainer(task, run, settings.loop, settings.optimizer, settings.average, stop=stop)
-    yield from trainer.train()
+
+
+def _remarks(run: RunFolder, source: FaceSet, target: FaceSet) -> Iterator[Event]:
+    """What is odd about the face sets: crops that changed, and sets that are not those of the run's start."""
+    wanted = run.origin["face_sets"]
+    for name, faces in (("source", source), ("target", target)):
+        for sentence in faces.check():
+            yield Warned(message=sentence)
+        if wanted[name] != faces.digest():
+            yield Warned(
+                message=f"the {name}'s face set has changed since the run was started: it goes on, but not "
+                "as it would have gone on"
+            )
 
 
 def load_faces(faces: FaceSet, model: ModelSettings, resolution: int) -> FaceStore:

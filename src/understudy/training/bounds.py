@@ -24,7 +24,8 @@ class LoopSettings:
     precision: Precision = "auto"
     """bf16: convolutions in bfloat16, weights and losses in single precision; auto: where supported."""
     threads: int = 0
-    """Threads of computation; 0: as many as cores, or as the run had when it was started."""
+    """Threads of computation; 0: one or all cores, whichever trial steps show to be faster when the run is
+    started; a run that goes on keeps its number."""
     save_every: float = 120.0
     """Seconds between checkpoints."""
     preview_every: float = 60.0

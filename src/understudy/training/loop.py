@@ -92,6 +92,8 @@ class Trainer(Generic[B]):
 
     def _events(self) -> Generator[Event, None, None]:
         yield from self._restore()
+        if not self.step and not self.settings.threads and self.device.type == "cpu":
+            self.threads = self._fastest_threads()
         torch.set_num_threads(self.threads)
         if self.settings.is_over(self.step, self.elapsed) and self._delivered():
             yield StageDone(stage="train", summary=self._summary("done"), skipped=True)
@@ -176,6 +178,25 @@ class Trainer(Generic[B]):
             self.average.update(self.step)
         self.step += 1
         return {name: term.detach() for name, term in terms.items()}
+
+    def _fastest_threads(self) -> int:
+        """One thread or all cores, as trial steps that change nothing show to be faster.
+
+        Threads that wait for each other on a core that another program uses made a step ten times slower than
+        one thread did.
+        """
+        spent: dict[int, float] = {}
+        batch = self.task.batch(0)
+        for threads in dict.fromkeys((1, process.cores())):
+            torch.set_num_threads(threads)
+            for _ in range(3):  # the first ones pay for memory and code
+                started = self.clock()
+                with self._autocast():
+                    terms = self.task.losses(batch)
+                torch.stack(list(terms.values())).sum().backward()
+                spent[threads] = self.clock() - started
+        self.module.zero_grad(set_to_none=True)
+        return min(spent, key=lambda threads: spent[threads])
 
     def _autocast(self) -> contextlib.AbstractContextManager[Any]:
         if self.precision == "bf16":
