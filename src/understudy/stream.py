@@ -189,7 +189,7 @@ class Sink(Generic[T]):
             self._station.join()
             if self._station.error is not None:
                 raise self._station.error
-            raise RuntimeError("the sink is closed")
+            raise AssertionError("the sink is closed")
 
     def close(self) -> None:
         """Wait until everything is written.

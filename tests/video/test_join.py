@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 
 import av
@@ -28,13 +30,11 @@ from understudy.video.writer import VideoWriter
 def test_decoding_times_rise_and_never_pass_the_display_times(times: list[int], wanted: list[int]):
     got = decoding_times(times)
     assert got == wanted
-    assert all(a < b for a, b in zip(got, got[1:], strict=False))
+    assert all(a < b for a, b in pairwise(got))
     assert all(dts <= pts for dts, pts in zip(got, times, strict=True))
 
 
 def frames(count: int) -> list:
-    from fractions import Fraction
-
     random = np.random.default_rng(0)
     base = random.random((64, 96, 3), np.float32)
     return [rgb_frame(n, np.roll(base, 3 * n, axis=1), Fraction(25)) for n in range(count)]

@@ -12,6 +12,7 @@ import os
 import tempfile
 import threading
 from collections.abc import Generator, Sequence
+from typing import Any, cast
 
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
@@ -28,16 +29,17 @@ class LiteNetwork:
     """A network with one picture as input; any thread may call it.
 
     Args:
-        model: content of a ``.tflite`` file. outputs: number of values of each output, in the order in which
-        they are wanted: names and order in the
-            files are arbitrary.
+        model: content of a ``.tflite`` file.
+        outputs: number of values of each output, in the order in which they are wanted: names and order in
+            the files are arbitrary.
     """
 
     def __init__(self, model: bytes, outputs: Sequence[int]) -> None:
         self._model = model  # interpreters read from it as long as they live
         self._wanted = tuple(outputs)
         self._local = threading.local()
-        shape = self._interpreter().get_input_details()[0]["shape"]
+        details = cast("list[dict[str, Any]]", self._interpreter().get_input_details())
+        shape = details[0]["shape"]
         self.height, self.width = int(shape[1]), int(shape[2])
 
     def __call__(self, picture: Float32[np.ndarray, "h w 3"]) -> list[Float32[np.ndarray, "*shape"]]:
@@ -63,7 +65,8 @@ class LiteNetwork:
             with _without_notice():
                 found = Interpreter(model_content=self._model, num_threads=1)
                 found.allocate_tensors()
-            sizes = {int(np.prod(item["shape"])): item["index"] for item in found.get_output_details()}
+            details = cast("list[dict[str, Any]]", found.get_output_details())
+            sizes = {int(np.prod(item["shape"])): item["index"] for item in details}
             self._local.input = found.get_input_details()[0]["index"]
             self._local.outputs = [sizes[size] for size in self._wanted]
             self._local.interpreter = found

@@ -77,8 +77,9 @@ def composite(
         coverage: side of the part of the unit square that ``swapped`` shows, as for
             ``Alignment.crop_matrix``.
 
-    Returns: As many frames, in the same order; one without a face is the same object. Samples that no mask
-        reaches are bit-equal.
+    Returns:
+        As many frames, in the same order; one without a face is the same object. Samples that no mask reaches
+        are bit-equal.
     """
     if len(swapped) != len(jobs) or (masks is not None and len(masks) != len(jobs)):
         raise ShapeError("swapped faces and masks", f"{len(jobs)}, one a job", tuple(swapped.shape))

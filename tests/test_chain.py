@@ -1,0 +1,50 @@
+"""The whole chain on performers: draw, extract, train a little, merge, and hold the exact swap against the result."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from commands import CommandServer
+
+from understudy.performers.truth import truth_folder
+from understudy.pipelines.evaluate import against_truth
+from understudy.provenance.labels import sidecar_path
+
+pytestmark = pytest.mark.slow
+
+SOURCE, TARGET = 3, 10
+"""Performers who look clearly different, so that an untouched target is far from the truth."""
+
+
+def test_the_result_is_nearer_to_the_truth_than_doing_nothing_and_than_a_patch(tmp_path: Path):
+    server = CommandServer()
+    source, target, result = (tmp_path / f"{name}.mp4" for name in ("source", "target", "result"))
+    scene = ["--size", 256, 256, "--motion", 1, "--scene", 1, "--fps", 25]
+    drawn = server.run("performers", "--seed", SOURCE, "--frames", 100, *scene, "-o", source)
+    assert drawn.code == 0, drawn.text
+    drawn = server.run(
+        "performers", "--seed", TARGET, "--swap-with", SOURCE, "--frames", 30, *scene, "-o", target
+    )
+    assert drawn.code == 0, drawn.text
+    gentle = ["--train.augmentation.rotation", 3, "--train.augmentation.scale", 0.04]
+    gentle += ["--train.augmentation.shift", 0.01, "--train.augmentation.warp-strength", 0.5]
+    small = [
+        "--train.model.e-dims",
+        16,
+        "--train.model.d-dims",
+        16,
+        "--train.batch",
+        6,
+        "--train.loop.threads",
+        1,
+    ]
+    words = ["--source", source, "--target", target, "-o", result, "--steps", 350, *small, *gentle]
+    swapped = server.run("swap", "--recipe", "cpu", *words)
+    server.close()
+    assert swapped.code == 0, swapped.text
+    figures = against_truth(result, target, truth_folder(target))
+    assert len(figures.result.psnr) == 30
+    assert figures.result.mean_psnr > figures.untouched.mean_psnr + 0.5
+    assert figures.result.mean_psnr > figures.mean_color.mean_psnr + 0.5
+    assert sidecar_path(result).is_file()
