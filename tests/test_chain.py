@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from commands import CommandServer
 
+from commands import CommandServer
 from understudy.performers.truth import truth_folder
 from understudy.pipelines.evaluate import against_truth
 from understudy.provenance.labels import sidecar_path
