@@ -103,22 +103,14 @@ def _summary(truth: TruthFigures, figures: SwapFigures, folder: Path) -> dict[st
 
 def _draw(settings: DemoSettings, source: Path, target: Path) -> Iterator[Event]:
     """Draws what is not there yet."""
-    size = (settings.size, settings.size)
-    pictures = PerformersSettings(size=size, sound=True)
-    drawings = (
-        (source, {"seed": settings.source_seed, "frames": settings.source_frames}),
-        (
-            target,
-            {
-                "seed": settings.target_seed,
-                "frames": settings.target_frames,
-                "swap_with": settings.source_seed,
-            },
-        ),
-    )
-    for path, changes in drawings:
+    size, first, second = (settings.size, settings.size), settings.source_seed, settings.target_seed
+    # one light for both, as in a studio; what is behind them differs
+    common = PerformersSettings(size=size, scene=second)
+    one = dataclasses.replace(common, seed=first, frames=settings.source_frames, background=first)
+    other = dataclasses.replace(common, seed=second, frames=settings.target_frames, swap_with=first)
+    for path, drawing in ((source, one), (target, other)):
         if not (path.exists() and truth_folder(path).is_dir()):
-            yield from draw(dataclasses.replace(pictures, **changes), path)
+            yield from draw(drawing, path)
 
 
 def _report(
