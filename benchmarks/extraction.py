@@ -1,4 +1,4 @@
-"""Extraction: frames per second from a video to a face set, one face, and what each of its stations takes alone.
+"""Extraction: frames per second from a video to a face set, one face, and what its stations take alone.
 
 The footage is a performer, drawn here, so that nothing has to be fetched but the networks themselves.
 """

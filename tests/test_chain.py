@@ -1,4 +1,4 @@
-"""The whole chain on performers: draw, extract, train a little, merge, and hold the exact swap against the result."""
+"""The whole chain on performers: draw, extract, train a little, merge, compare with the exact swap."""
 
 from __future__ import annotations
 
@@ -27,8 +27,6 @@ def test_the_result_is_nearer_to_the_truth_than_doing_nothing_and_than_a_patch(t
         "performers", "--seed", TARGET, "--swap-with", SOURCE, "--frames", 30, *scene, "-o", target
     )
     assert drawn.code == 0, drawn.text
-    gentle = ["--train.augmentation.rotation", 3, "--train.augmentation.scale", 0.04]
-    gentle += ["--train.augmentation.shift", 0.01, "--train.augmentation.warp-strength", 0.5]
     small = [
         "--train.model.e-dims",
         16,
@@ -39,7 +37,7 @@ def test_the_result_is_nearer_to_the_truth_than_doing_nothing_and_than_a_patch(t
         "--train.loop.threads",
         1,
     ]
-    words = ["--source", source, "--target", target, "-o", result, "--steps", 350, *small, *gentle]
+    words = ["--source", source, "--target", target, "-o", result, "--steps", 350, *small]
     swapped = server.run("swap", "--recipe", "cpu", *words)
     server.close()
     assert swapped.code == 0, swapped.text
