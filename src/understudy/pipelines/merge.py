@@ -39,7 +39,7 @@ from understudy.video.info import VideoInfo
 from understudy.video.join import join_parts
 from understudy.video.reader import VideoReader
 from understudy.video.stills import StillsReader, StillsWriter
-from understudy.video.writer import VideoWriter, check_output
+from understudy.video.writer import VideoWriter, check_output, is_folder
 
 STAGE = "merge"
 PART_FRAMES = 300
@@ -114,7 +114,7 @@ def merge(
     job = _Job(swapper, by_frame, settings)
     yield StageStarted(stage=STAGE, detail=f"{target.name} to {output.name}", total=reader.info.frames)
     with reader:
-        if isinstance(reader, StillsReader):
+        if is_folder(output):
             yield from _to_images(reader, job, output)
         else:
             key = _key(swapper_folder, target, settings, [r for found in records.values() for r in found])
@@ -190,17 +190,18 @@ class _Job:
         }
 
 
-def _to_images(reader: StillsReader, job: _Job, output: Path) -> Iterator[Event]:
+def _to_images(reader: StillsReader | VideoReader, job: _Job, output: Path) -> Iterator[Event]:
     clock = _Clock(reader.info.frames)
-    with StillsWriter(output) as writer:
-        for group in job.batches(read_ahead(reader.frames(), 8)):
+    frames = read_ahead(reader.frames(), 8)
+    with contextlib.closing(frames), StillsWriter(output) as writer:
+        for group in job.batches(frames):
             for frame in job.swap(group):
                 writer.write(frame)
                 yield from clock.tick()
 
 
 def _to_video(
-    reader: VideoReader, job: _Job, output: Path, key: dict[str, Any], settings: MergeSettings
+    reader: StillsReader | VideoReader, job: _Job, output: Path, key: dict[str, Any], settings: MergeSettings
 ) -> Iterator[Event]:
     folder = parts_folder(output)
     parts, counts = _open_parts(folder, key)
