@@ -218,7 +218,7 @@ def test_killed_anywhere_the_next_call_goes_on(server: CommandServer, footage: P
     assert total > 60
     project, output = tmp_path / "out.understudy", tmp_path / "out.mp4"
     kills = 0
-    for number in range(1, total, max(1, total // 16)):
+    for number in range(1, total, max(1, total // 10)):
         for moment in ("before", "half", "after"):
             ended = swap(server, footage, output, fault=f"{number}:{moment}")
             kills += ended.code == -signal.SIGKILL
@@ -226,7 +226,7 @@ def test_killed_anywhere_the_next_call_goes_on(server: CommandServer, footage: P
             if ended.code == 0:
                 shutil.rmtree(project)
                 output.unlink()
-    assert kills > 12
+    assert kills > 8
     ended = swap(server, footage, output)
     assert ended.code == 0, ended.text
     assert frames_of(output) == FRAMES

@@ -50,6 +50,8 @@ def merge(base: C, changes: Mapping[str, Any], path: str = "", *, edit: bool = F
     Raises:
         ConfigError: a setting that does not exist or does not fit.
     """
+    if not isinstance(changes, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]  # TOML of a user's
+        raise ConfigError(f"{path}: wanted a table of settings, got {changes!r}")
     changes = dict(changes)
     if isinstance(base, Plugin) and "name" in changes:
         wanted = changes.pop("name")
@@ -82,6 +84,8 @@ def merge(base: C, changes: Mapping[str, Any], path: str = "", *, edit: bool = F
 
 
 def _plugin(registry: Registry[Any], name: Any, path: str) -> Plugin:
+    if not isinstance(name, str):
+        raise ConfigError(f"{path}: wanted a name, got {name!r}")
     try:
         return registry[name]()
     except PluginError as error:
@@ -100,6 +104,8 @@ def _merge_table(
     registry: Registry[Any], old: Mapping[str, Plugin], changes: Mapping[str, Any], path: str
 ) -> Any:
     """A new key adds a plugin with its own defaults, the word ``off`` drops one."""
+    if not isinstance(changes, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]  # TOML of a user's
+        raise ConfigError(f"{path}: wanted a table of plugins, got {changes!r}")
     table = dict(old)
     for name, change in changes.items():
         if change == "off":
@@ -224,8 +230,8 @@ def read_recipe(name: str) -> dict[str, Any]:
     else:
         try:
             text = Path(name).read_text("utf-8")
-        except OSError as error:
-            raise ConfigError(f"recipe {name}: cannot be read ({error.strerror})") from None
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(f"recipe {name}: cannot be read ({error})") from None
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:

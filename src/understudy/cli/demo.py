@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from rich.markup import escape
+
 from understudy import config
 from understudy.cli.show import console, first_interrupt, follow
-from understudy.cli.words import seconds_of
+from understudy.cli.words import bounds
 from understudy.pipelines.demo import DemoSettings, demo
 from understudy.pipelines.swap import SwapSettings, default_recipe
 
@@ -39,9 +41,7 @@ def run(arguments: Sequence[str]) -> int:
         description="Draw two performers, swap one into the other, and write result.mp4 and report.html.",
         sections={"extract": "job.extract", "train": "job.train", "merge": "job.merge"},
     )
-    seconds = (
-        seconds_of(command.time) if command.time is not None else 270.0 if command.steps is None else None
-    )
+    seconds, steps = bounds(command.time, command.steps, command.job.train.loop, 270.0)
     stopped = False
 
     def ask() -> None:
@@ -51,12 +51,12 @@ def run(arguments: Sequence[str]) -> int:
     active = {"train": False}
     settings = config.merge(DemoSettings(), config.base_of(command, DemoSettings))
     stream = demo(
-        settings, command.job, command.output, time_limit=seconds, steps=command.steps, stop=lambda: stopped
+        settings, command.job, command.output, time_limit=seconds, steps=steps, stop=lambda: stopped
     )
     with first_interrupt(ask, "saving; Ctrl-C again to stop at once", when=lambda: active["train"]):
-        follow(stream, stage=lambda name, begun: active.update(train=begun and name == "train"))
-    if stopped:
+        done = follow(stream, stage=lambda name, begun: active.update(train=begun and name == "train"))
+    if done.get("train", {}).get("state") == "stopped":
         console.print("saved; the same command trains on")
         return 130
-    console.print(f"look at {command.output / 'result.mp4'} and {command.output / 'report.html'}")
+    console.print(escape(f"look at {command.output / 'result.mp4'} and {command.output / 'report.html'}"))
     return 0

@@ -91,7 +91,10 @@ def follow(
     """
     summaries: dict[str, dict[str, Any]] = {}
     display = _Bars() if console.is_terminal else _Lines()
-    with contextlib.closing(display):
+    with contextlib.ExitStack() as stack:
+        stack.callback(display.close)
+        if isinstance(stream, Generator):  # what it holds open is closed now, not when memory is collected
+            stack.callback(stream.close)
         for event in stream:
             if isinstance(event, events.StageStarted):
                 stage(event.stage, True)

@@ -6,9 +6,11 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from rich.markup import escape
+
 from understudy import config
 from understudy.cli.show import console, first_interrupt, follow
-from understudy.cli.words import seconds_of
+from understudy.cli.words import bounds
 from understudy.pipelines.project import Project
 from understudy.pipelines.swap import SwapSettings, default_recipe, swap
 
@@ -43,9 +45,7 @@ def run(arguments: Sequence[str]) -> int:
         description=DESCRIPTION,
         sections={"extract": "extract", "train": "train", "merge": "merge"},
     )
-    seconds = (
-        seconds_of(command.time) if command.time is not None else 600.0 if command.steps is None else None
-    )
+    seconds, steps = bounds(command.time, command.steps, command.train.loop, 600.0)
     stopped = False
 
     def ask() -> None:
@@ -54,16 +54,17 @@ def run(arguments: Sequence[str]) -> int:
 
     settings = config.merge(SwapSettings(), config.base_of(command, SwapSettings))
     training = {"active": False}
-    stream = swap(settings, time_limit=seconds, steps=command.steps, stop=lambda: stopped)
+    stream = swap(settings, time_limit=seconds, steps=steps, stop=lambda: stopped)
     with first_interrupt(ask, "saving; Ctrl-C again to stop at once", when=lambda: training["active"]):
-        follow(stream, stage=lambda name, active: training.update(active=active and name == "train"))
-    if stopped and command.output is not None and command.target is not None:
-        project = Project(command.project or Project.beside(command.output))
-        if project.run is not None:
-            words = ["understudy", "merge", "--swapper", project.run / "swapper", "--target", command.target]
-            words += ["--faces", project.target_faces, "-o", command.output]
-            console.print("the training is saved. Merge what there is:")
-            console.print("  " + shlex.join(map(str, words)))
-            console.print("or call the same command again to train on and merge.")
-        return 130
-    return 0
+        done = follow(stream, stage=lambda name, active: training.update(active=active and name == "train"))
+    if done.get("train", {}).get("state") != "stopped" or command.output is None or command.target is None:
+        return 0
+    project = Project(command.project or Project.beside(command.output))
+    if project.run is not None:
+        words = ["understudy", "merge", "--swapper", project.run / "swapper", "--target", command.target]
+        words += ["--faces", project.target_faces, "-o", command.output]
+        words += ["--persons", *project.target_persons]
+        console.print("the training is saved. Merge what there is:")
+        console.print("  " + escape(shlex.join(map(str, words))))
+        console.print("or call the same command again to train on and merge.")
+    return 130

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from rich.markup import escape
 
 from understudy import config
 from understudy.cli.show import console, first_interrupt, follow
@@ -52,6 +56,9 @@ def run(arguments: Sequence[str]) -> int:
         folder = RunFolder(command.run)
     else:
         settings = config.merge(training.TrainSettings(), config.base_of(command, training.TrainSettings))
+        if seconds is not None or command.steps is not None:
+            bounded = dataclasses.replace(settings.loop, time=seconds, steps=command.steps)
+            settings = dataclasses.replace(settings, loop=bounded)
         folder = training.start(settings, source, target, command.runs)
     stopped = False
 
@@ -60,19 +67,27 @@ def run(arguments: Sequence[str]) -> int:
         stopped = True
 
     with first_interrupt(ask, "saving; Ctrl-C again to stop at once"):
-        follow(
+        done = follow(
             training.train(
                 folder,
                 source,
                 target,
                 steps=command.steps,
                 time=seconds,
-                device=command.device if command.run is not None else None,
+                device=command.device if command.device != "auto" else None,
                 stop=lambda: stopped,
             )
         )
-    console.print(f"run: {folder.path}\nput it into footage with:")
-    console.print(
-        f"  understudy merge --swapper {folder.swapper} --target VIDEO --faces {command.target} -o result.mp4"
-    )
-    return 130 if stopped else 0
+    words = [
+        "understudy",
+        "merge",
+        "--swapper",
+        folder.swapper,
+        "--target",
+        "VIDEO",
+        "--faces",
+        command.target,
+    ]
+    console.print(escape(f"run: {folder.path}") + "\nput it into footage with:")
+    console.print("  " + escape(shlex.join(map(str, [*words, "-o", "result.mp4"]))))
+    return 130 if done.get("train", {}).get("state") == "stopped" else 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from understudy.errors import ConfigError
+from understudy.training.bounds import LoopSettings
 
 
 def seconds_of(text: str) -> float:
@@ -18,3 +19,21 @@ def seconds_of(text: str) -> float:
         raise ConfigError(f"time: wanted something like 90s, 10m or 2h30m, got {text!r}")
     hours, minutes, seconds = (float(group or 0) for group in match.groups())
     return hours * 3600 + minutes * 60 + seconds
+
+
+def bounds(
+    time: str | None, steps: int | None, loop: LoopSettings, otherwise: float
+) -> tuple[float | None, int | None]:
+    """What ends the training: the flags, else the recipe's, else a time.
+
+    Args:
+        time: ``--time``.
+        steps: ``--steps``.
+        loop: the recipe's settings.
+        otherwise: seconds when nobody said anything.
+    """
+    if time is not None or steps is not None:
+        return (seconds_of(time) if time is not None else None), steps
+    if loop.time is not None or loop.steps is not None:
+        return loop.time, loop.steps
+    return otherwise, None

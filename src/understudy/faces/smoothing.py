@@ -19,6 +19,7 @@ from typing import TypeVar
 import numpy as np
 from jaxtyping import Float32, Float64
 
+from understudy.errors import ConfigError
 from understudy.faces.tracks import Seen, Sighting
 from understudy.image.landmarks import (
     FACE_OVAL,
@@ -49,7 +50,8 @@ class SmoothingSettings:
     """How readily a deviation is taken for noise; more is smoother and flatter."""
 
     def __post_init__(self) -> None:
-        assert 0 <= self.reach <= REACH, f"reach: wanted 0 to {REACH}, got {self.reach}"
+        if not 0 <= self.reach <= REACH:
+            raise ConfigError(f"reach: wanted 0 to {REACH}, got {self.reach}")
 
 
 _FITS = ((1, 2), (2, 2), (3, 2), (4, 2), (6, 2), (8, 2), (8, 1))

@@ -59,6 +59,7 @@ class FaceSetWriter:
         self.known = FaceSet.open(path)
         self._tracks = max((record.track for record in self.known.records), default=-1) + 1
         self._names = list(self.known.sources)
+        self._begun: dict[str, str] = {}
         self._pending: list[str] = []
 
     def __enter__(self) -> FaceSetWriter:
@@ -83,7 +84,8 @@ class FaceSetWriter:
             FaceSetError: another file of that name is in the face set.
         """
         known = self.known.sources.get(source)
-        if known and known["fingerprint"] != fingerprint:
+        other = self._begun.setdefault(source, fingerprint) != fingerprint
+        if other or (known and known["fingerprint"] != fingerprint):
             raise FaceSetError(
                 f"{self.path} has faces of another file named {source}; "
                 "rename the file, or choose a new folder"
@@ -165,7 +167,7 @@ class FaceSetWriter:
                 path.unlink()
 
     def _check(self, about: Mapping[str, Any]) -> None:
-        for key in ("mode", "size", "picture"):
+        for key in ("mode", "size", "picture", "finding"):
             if about.get(key) != self.about.get(key):
                 raise FaceSetError(
                     f"{self.path} was made with {key} {about.get(key)!r}, now {self.about.get(key)!r} is "

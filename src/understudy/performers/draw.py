@@ -147,7 +147,8 @@ def draw(settings: PerformersSettings, output: Path) -> Iterator[Event]:
     yield Planned(lines=(f"{what} to {output}, truth to {folder}",))
     yield StageStarted(stage=STAGE, detail=f"performer {settings.seed}", total=settings.frames)
     began = time.monotonic()
-    output.parent.mkdir(parents=True, exist_ok=True)
+    with durable.explained(output):
+        output.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory() as scratch, durable.new_folder(folder) as part:
         for done in _write(settings, output, part, Path(scratch)):
             spent = time.monotonic() - began

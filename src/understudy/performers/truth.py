@@ -56,6 +56,19 @@ def truth_folder(video: Path) -> Path:
     return video.with_name(f"{video.stem}.truth")
 
 
+def drawn_with(folder: Path) -> dict[str, Any]:
+    """The settings with which a truth folder was drawn.
+
+    Raises:
+        DataError: it does not say.
+    """
+    try:
+        settings: dict[str, Any] = json.loads((folder / ABOUT).read_text("utf-8"))["settings"]
+    except (OSError, ValueError, KeyError) as error:
+        raise DataError(f"{folder / ABOUT}: cannot be read ({error}); draw the performer again") from None
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in settings.items()}  # pyright: ignore[reportUnknownArgumentType]
+
+
 def truth_line(frame: int, drawn: Rendered, swapped: Rendered | None) -> str:
     """A line of the table, coordinates rounded to a thousandth of a pixel."""
 

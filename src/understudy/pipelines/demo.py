@@ -9,15 +9,16 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from understudy import __version__, config
+from understudy import __version__, config, durable
 from understudy.contracts import Frame
+from understudy.errors import ConfigError
 from understudy.events import Event, Saved, StageDone, StageStarted
 from understudy.faces.faceset import FaceSet
 from understudy.image.color import rect_to_rgb
 from understudy.metrics.chart import Chart, Curve
 from understudy.metrics.report import Figure, Gallery, PictureRow, Report, Table, write_report
 from understudy.performers.draw import PerformersSettings, draw
-from understudy.performers.truth import SWAP_VIDEO, truth_folder
+from understudy.performers.truth import SWAP_VIDEO, drawn_with, truth_folder
 from understudy.pipelines.evaluate import SwapFigures, TruthFigures, against_truth, measure_swap
 from understudy.pipelines.project import Project
 from understudy.pipelines.setup import build_finders, make_context
@@ -63,7 +64,8 @@ def demo(
         steps: steps of training.
         stop: asked between training steps.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    with durable.explained(folder):
+        folder.mkdir(parents=True, exist_ok=True)
     source, target, result = folder / "source.mp4", folder / "target.mp4", folder / "result.mp4"
     yield from _draw(settings, source, target)
     job = dataclasses.replace(job, source=(source,), target=target, output=result)
@@ -111,6 +113,10 @@ def _draw(settings: DemoSettings, source: Path, target: Path) -> Iterator[Event]
     for path, drawing in ((source, one), (target, other)):
         if not (path.exists() and truth_folder(path).is_dir()):
             yield from draw(drawing, path)
+        elif drawn_with(truth_folder(path)) != dataclasses.asdict(drawing):
+            raise ConfigError(
+                f"{path} was drawn with other settings; choose another -o, or remove {path.parent}"
+            )
 
 
 def _report(

@@ -8,7 +8,9 @@ A call that was interrupted goes on after the last frame that is in the face set
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import itertools
+import json
 import re
 import time
 from collections import Counter
@@ -26,7 +28,7 @@ from understudy import config
 from understudy.contracts import CropMode, Face, Frame
 from understudy.detectors import DETECTORS, DetectorSettings
 from understudy.embedders import EMBEDDERS, EmbedderSettings
-from understudy.errors import NoFaceError
+from understudy.errors import ConfigError, NoFaceError
 from understudy.events import Event, Progress, StageDone, StageStarted
 from understudy.faces.faceset import FaceSet
 from understudy.faces.metadata import PictureFormat
@@ -50,7 +52,7 @@ STAGE = "extract"
 IDENTITIES = 16
 """Faces of a track that are described at most; their vectors are averaged."""
 IDENTITY_EVERY = 6
-"""Frames between two described faces of a track."""
+"""Every so manyth found face of a track is described, beginning with the first."""
 GROUP = 32
 """Frames after which the face set is brought up to date."""
 
@@ -80,6 +82,13 @@ class ExtractSettings:
     device: str = "cpu"
     """Where the network that describes faces runs."""
 
+    def __post_init__(self) -> None:
+        if self.size < 32 or self.search_side < 64:
+            raise ConfigError(
+                f"size and search_side: wanted at least 32 and 64 pixels, got {self.size} "
+                f"and {self.search_side}"
+            )
+
 
 def extract(inputs: tuple[Path, ...], output: Path, settings: ExtractSettings) -> Iterator[Event]:
     """Makes or continues a face set.
@@ -96,13 +105,23 @@ def extract(inputs: tuple[Path, ...], output: Path, settings: ExtractSettings) -
     """
     one_thread()
     yield from fetch_weights((settings.detector, settings.landmarker, settings.embedder))
+    twice = [name for name, count in Counter(path.name for path in inputs).items() if count > 1]
+    if twice:
+        raise ConfigError(
+            f"two inputs are named {twice[0]!r}; rename one, a face set tells footage by its name"
+        )
     readers = [open_footage(path) for path in inputs]
     total = sum(reader.info.frames for reader in readers)
     context = make_context(settings.device)
     finders = build_finders(settings.detector, settings.landmarker, settings.embedder, context)
     names = ", ".join(path.name for path in inputs)
     yield StageStarted(stage=STAGE, detail=f"{names} to {output.name}", total=total)
-    about = {"mode": settings.mode, "size": settings.size, "picture": settings.picture}
+    about = {
+        "mode": settings.mode,
+        "size": settings.size,
+        "picture": settings.picture,
+        "finding": _finding(settings),
+    }
     work = _Work(FaceSetWriter(output, about), finders, settings, context.device, total)
     for path, reader in zip(inputs, readers, strict=True):
         with reader:
@@ -118,6 +137,15 @@ def extract(inputs: tuple[Path, ...], output: Path, settings: ExtractSettings) -
     sizes = Counter(record.track for record in faces.records)
     work.writer.write_persons(group_tracks(faces.identities, sizes, finders.embedder.same_person))
     yield StageDone(stage=STAGE, summary={**_summary(FaceSet.open(output)), "output": str(output)})
+
+
+def _finding(settings: ExtractSettings) -> str:
+    """A short name for how faces are found, so that one face set is not found in two ways."""
+    plain = config.dump(settings)
+    kept = {
+        key: plain[key] for key in ("detector", "landmarker", "embedder", "track", "smooth", "search_side")
+    }
+    return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:16]
 
 
 class _Work:
@@ -146,10 +174,7 @@ class _Work:
         facts = declared(reader.info.metadata)
         described: Counter[int] = Counter()
         last = start
-        # some frames earlier, so that tracks and smoothing are under way when the first new frame comes
-        before = max(0, start - self.settings.smooth.reach - self.settings.track.gap)
-        fresh = itertools.dropwhile(lambda seen: seen[0] < start, self._faces(reader, before))
-        stream = read_ahead(fresh, 2 * GROUP)
+        stream = read_ahead(self._faces(reader, start), 2 * GROUP)
         with contextlib.closing(stream):
             for group in _grouped(stream, GROUP):
                 found = [pair for _, pairs in group for pair in pairs]
@@ -170,21 +195,31 @@ class _Work:
             picture = frame_to_rgb8(frame, settings.search_side)
             return tracker(picture, frame, scale=picture.shape[1] / frame.width)
 
-        frames = read_ahead(reader.frames(start), 8)
+        before = max(0, start - settings.smooth.reach - settings.track.gap)
+        frames = read_ahead(reader.frames(before), 8)
         with contextlib.closing(frames):
             seen = fill_gaps((look(frame) for frame in frames), settings.track.gap)
+            found: Counter[int] = Counter()
             for item in smooth(seen, settings.smooth):
                 frame = item.item
+                if frame.index < start:  # only there to bring tracks and smoothing under way
+                    continue
                 faces = faces_of(item, frame=frame.index, time=frame.time, mode=settings.mode)
-                yield frame.index, [self._cut(frame, face) for face in faces]
+                cuts: list[_Cut] = []
+                for face in faces:
+                    cuts.append(
+                        self._cut(frame, face, face.found and found[face.track] % IDENTITY_EVERY == 0)
+                    )
+                    found[face.track] += face.found
+                yield frame.index, cuts
 
-    def _cut(self, frame: Frame, face: Face) -> _Cut:
+    def _cut(self, frame: Frame, face: Face, describe: bool) -> _Cut:
         settings, embedder = self.settings, self.finders.embedder
         matrix = face.alignment.crop_matrix(settings.size)
         picture = _to_uint8(crop_frame(frame, matrix, settings.size))
         hull = hull_mask(face.points, matrix, settings.size)
         chip = None
-        if face.found and frame.index % IDENTITY_EVERY == face.track % IDENTITY_EVERY:
+        if describe:
             chip = crop_frame(frame, embedder.crop_matrix(face.points), embedder.side)
         return _Cut(replace(face, sharpness=sharpness(picture, hull)), picture, chip)
 

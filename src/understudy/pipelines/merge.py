@@ -24,7 +24,7 @@ import torch
 
 from understudy import config, durable
 from understudy.contracts import Face, Frame
-from understudy.errors import ConfigError, NoFaceError
+from understudy.errors import ConfigError, FaceSetError, NoFaceError
 from understudy.events import Event, Progress, StageDone, StageStarted, Warned
 from understudy.faces.faceset import FaceRecord, FaceSet
 from understudy.image.warp import crop_frame
@@ -58,6 +58,10 @@ class MergeSettings:
     """Colour, mask and blend."""
     encode: Encoding = field(default_factory=Encoding)
     """Codec and quality of a video."""
+
+    def __post_init__(self) -> None:
+        if self.batch < 1:
+            raise ConfigError(f"batch: wanted 1 or more, got {self.batch}")
 
 
 def check_merge(target: Path, output: Path, info: VideoInfo, settings: MergeSettings) -> list[str]:
@@ -99,11 +103,13 @@ def merge(
         OutputError: the output cannot be written.
     """
     one_thread()
+    durable.sweep(output.resolve().parent)  # what calls left there that were killed
     reader = open_footage(target)
     for remark in check_merge(target, output, reader.info, settings):
         yield Warned(message=remark)
     swapper = Swapper.load(swapper_folder, make_context(settings.device))
     chosen = faces.choose(persons) if persons is not None else faces
+    _check_faces(chosen, target)
     records = chosen.for_merging(target.name)
     if not records:
         raise NoFaceError(
@@ -125,6 +131,27 @@ def merge(
     about = {**summary, **_facts(swapper, swapper_folder, target, settings), **(facts or {})}
     sidecar = write_sidecar(output, about)
     yield StageDone(stage=STAGE, summary={**summary, "output": str(output), "sidecar": str(sidecar)})
+
+
+def _check_faces(faces: FaceSet, target: Path) -> None:
+    """Refuses a face set that is of another file of this name, or of a part of it only.
+
+    Raises:
+        FaceSetError: it is.
+        NoFaceError: the person who was asked for is not in it.
+    """
+    known = faces.sources.get(target.name)
+    if known and known["fingerprint"] != fingerprint((target,)):
+        raise FaceSetError(
+            f"{faces.path} was made from another file named {target.name}; extract this one into a new folder"
+        )
+    if known and not known["complete"]:
+        raise FaceSetError(
+            f"{faces.path}: {target.name} was read to frame {known['frames']} only; "
+            f"call understudy extract --input {target} -o {faces.path} again"
+        )
+    if missing := set(faces.chosen) - set(faces.persons()):
+        raise NoFaceError(f"{faces.path} has the persons {sorted(faces.persons())}, not {sorted(missing)}")
 
 
 def _facts(swapper: Swapper, folder: Path, target: Path, settings: MergeSettings) -> dict[str, Any]:
@@ -198,6 +225,7 @@ def _to_images(reader: StillsReader | VideoReader, job: _Job, output: Path) -> I
             for frame in job.swap(group):
                 writer.write(frame)
                 yield from clock.tick()
+    yield from writer.warnings
 
 
 def _to_video(
@@ -250,7 +278,7 @@ def _difference(after: Counter[int], before: Counter[int]) -> dict[str, int]:
 def _open_parts(folder: Path, key: dict[str, Any]) -> tuple[list[Path], Counter[int]]:
     """The whole parts of an earlier call that was made from the same things, with their counts of faces."""
     about = folder / "key.json"
-    if not about.is_file() or json.loads(about.read_text("utf-8")) != key:
+    if _read_key(about) != key:
         if folder.exists():
             durable.remove_folder(folder)
         with durable.explained(folder):
@@ -264,9 +292,19 @@ def _open_parts(folder: Path, key: dict[str, Any]) -> tuple[list[Path], Counter[
     for line in table.read_text("utf-8").splitlines() if table.is_file() else ():
         with contextlib.suppress(ValueError):  # a line that a crash tore: its part is made again
             record = json.loads(line)
+            if not (folder / record["part"]).is_file():
+                break
             parts.append(folder / record["part"])
             counts.update({int(number): count for number, count in record["counts"].items()})
     return parts, counts
+
+
+def _read_key(file: Path) -> object:
+    """What a folder of parts was made from; None when it does not say."""
+    try:
+        return json.loads(file.read_text("utf-8"))
+    except (FileNotFoundError, ValueError):
+        return None
 
 
 def _key(swapper: Path, target: Path, settings: MergeSettings, faces: list[FaceRecord]) -> dict[str, Any]:

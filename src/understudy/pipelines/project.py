@@ -7,6 +7,7 @@ the last one stopped. A stage is done again only when what it was made from has 
 from __future__ import annotations
 
 import dataclasses
+import re
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,8 +32,8 @@ class ProjectState:
     """The target's face set is complete."""
     run: str = ""
     """Name of the current run folder."""
-    trained: bool = False
-    """The run reached what it was asked for."""
+    persons: str = ""
+    """Persons of both face sets for which the run was started."""
     output: str = ""
     """The result."""
 
@@ -61,7 +62,12 @@ class Project:
     @staticmethod
     def beside(output: Path) -> Path:
         """The project folder of an output."""
-        return output.with_name((output.stem or output.name) + ".understudy")
+        whole = output.resolve()
+        return (
+            output.parent / f"{whole.stem}.understudy"
+            if output.name
+            else whole.parent / f"{whole.stem}.understudy"
+        )
 
     @property
     def source_faces(self) -> Path:
@@ -84,6 +90,12 @@ class Project:
         return (
             self.runs / self.state.run if self.state.run and (self.runs / self.state.run).is_dir() else None
         )
+
+    @property
+    def target_persons(self) -> list[int]:
+        """Persons of the target's face set for whom the run was started."""
+        found = re.findall(r"\[[^\]]*\]", self.state.persons)
+        return [int(number) for number in re.findall(r"-?\d+", found[1])] if len(found) == 2 else [0]
 
     def update(self, **changes: str | bool) -> None:
         """Changes the state and writes it."""

@@ -6,6 +6,7 @@ before anything is written.
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import shutil
@@ -29,7 +30,13 @@ from understudy.pipelines.extract import ExtractSettings, describe_picture, extr
 from understudy.pipelines.footage import open_footage
 from understudy.pipelines.merge import MergeSettings, check_merge, merge, weights_file
 from understudy.pipelines.project import Project
-from understudy.pipelines.setup import build_finders, fetch_weights, make_context, missing_weights
+from understudy.pipelines.setup import (
+    build_finders,
+    choose_device,
+    fetch_weights,
+    make_context,
+    missing_weights,
+)
 from understudy.pipelines.train import TrainSettings
 from understudy.provenance.labels import file_hash, fingerprint
 from understudy.training.rundir import RunFolder
@@ -103,14 +110,12 @@ def swap(
             project.update(**{f"{name}_done": True})
     source = yield from job.choose("source", FaceSet.open(project.source_faces), settings.source_person)
     target = yield from job.choose("target", FaceSet.open(project.target_faces), settings.target_person)
-    run = project.run
-    if run is None:
-        folder = training.start(settings.train, source, target, project.runs)
-        project.update(run=folder.path.name)
-    else:
-        folder = RunFolder(run)
+    folder = yield from job.run_folder(project, source, target, settings.train)
     stopped = False
-    for event in training.train(folder, source, target, steps=steps, time=time_limit, stop=stop):
+    device = settings.train.device
+    for event in training.train(
+        folder, source, target, steps=steps, time=time_limit, device=device, stop=stop
+    ):
         stopped = stopped or (isinstance(event, StageDone) and event.summary.get("state") == "stopped")
         yield event
     if stopped:
@@ -127,6 +132,8 @@ class _Job:
                 "swap: wanted --source, --target and --output:\n"
                 "  understudy swap --source alice.mp4 --target scene.mp4 -o result.mp4"
             )
+        for device in (settings.extract.device, settings.train.device, settings.merge.device):
+            choose_device(device)
         if time_limit is None and steps is None:
             raise ConfigError("swap: wanted a bound on the training, --time or --steps")
         if steps is not None and steps < 1:
@@ -140,9 +147,17 @@ class _Job:
         self.info: VideoInfo = open_footage(self.target).info
         self.remarks = check_merge(self.target, self.output, self.info, settings.merge)
         self.prints = {"source": fingerprint(settings.source), "target": fingerprint((self.target,))}
+        for path in (*settings.source, settings.source_person, settings.target_person):
+            if path is not None and self.output.exists() and path.exists() and self.output.samefile(path):
+                raise ConfigError(f"output {self.output} is one of the inputs; choose another name")
         same = [path for path in settings.source if fingerprint((path,)) == self.prints["target"]]
         if same:
             raise ConfigError(f"source {same[0]} is the target itself; a swap needs footage of two persons")
+        if sum(info.frames for info in self.sources) < training.FEWEST_FACES:
+            raise ConfigError(
+                f"the source has {sum(info.frames for info in self.sources)} pictures, training needs "
+                f"at least {training.FEWEST_FACES} faces; give more of them, or a video"
+            )
         for picture in (settings.source_person, settings.target_person):
             if picture is not None:
                 open_footage(picture)
@@ -197,7 +212,8 @@ class _Job:
         pixels = self.info.width * self.info.height
         merging = self.info.frames * (pixels / ENCODED_PIXELS + COMPOSITE_SECONDS)
         parts.append(f"merge about {_minutes(merging)}")
-        need = self._disk(frames)
+        there = sum(file.stat().st_size for file in self.folder.rglob("*") if file.is_file())
+        need = max(0.0, self._disk(frames) - there)
         yield f"time: {', '.join(parts)}; disk: about {need / 1e6:.0f} MB"
         place = self.folder
         free = shutil.disk_usage(place).free
@@ -234,7 +250,7 @@ class _Job:
         """The faces of one person: the one that a picture shows, or the one who is seen most."""
         counts = faces.persons()
         if picture is not None:
-            finders = build_finders(*self.finder_plugins, make_context(self.settings.extract.device))
+            finders = build_finders(*self.finder_plugins, make_context("cpu"))
             person, distance = faces.nearest_person(describe_picture(picture, finders))
             if distance > finders.embedder.same_person:
                 yield Warned(
@@ -244,13 +260,33 @@ class _Job:
                 )
             return faces.choose((person,))
         if len(counts) > 1:
-            main = counts[faces.chosen[0]]
+            main = counts.get(faces.chosen[0], 0)
             yield Warned(
                 message=f"{len(counts)} persons were found in the {name}'s footage; "
                 "the one who is seen most is taken "
                 f"({main} of {sum(counts.values())} faces). Another: --{name}-person PICTURE"
             )
         return faces
+
+    def run_folder(
+        self, project: Project, source: FaceSet, target: FaceSet, settings: TrainSettings
+    ) -> Generator[Event, None, RunFolder]:
+        """The run to go on with; a new one when there is none, or another person was chosen."""
+        persons = f"{list(source.chosen)} {list(target.chosen)}"
+        if self.time_limit is not None or self.steps is not None:
+            bounded = dataclasses.replace(settings.loop, time=self.time_limit, steps=self.steps)
+            settings = dataclasses.replace(settings, loop=bounded)
+        if project.run is None or project.state.persons != persons:
+            folder = training.start(settings, source, target, project.runs)
+            project.update(run=folder.path.name, persons=persons)
+            return folder
+        folder = RunFolder(project.run)
+        if _apart_from_bounds(config.dump(settings)) != _apart_from_bounds(folder.recipe.get("train", {})):
+            yield Warned(
+                message="the training goes on with the settings it was started with; for those given now, "
+                f"remove {folder.path} and call again"
+            )
+        return folder
 
     def merge(self, project: Project, run: RunFolder, target: FaceSet) -> Iterator[Event]:
         """Puts the faces in, unless the output stands there already, made from the same things."""
@@ -276,6 +312,11 @@ class _Job:
             facts=facts,
         )
         project.update(output=f"{self.output.name} {made}")
+
+
+def _apart_from_bounds(train: dict[str, Any]) -> dict[str, Any]:
+    """Training settings without what may change from call to call."""
+    return {key: value for key, value in train.items() if key not in ("device", "loop")}
 
 
 def _minutes(seconds: float) -> str:

@@ -60,6 +60,10 @@ class TrainSettings:
     loop: LoopSettings = field(default_factory=LoopSettings)
     """How long, how often to save."""
 
+    def __post_init__(self) -> None:
+        if self.batch < 1:
+            raise ConfigError(f"batch: wanted 1 or more, got {self.batch}")
+
 
 def start(settings: TrainSettings, source: FaceSet, target: FaceSet, runs: Path) -> RunFolder:
     """Makes the folder of a new run; nothing is trained yet.
