@@ -14,7 +14,7 @@ from understudy.provenance.labels import sidecar_path
 pytestmark = pytest.mark.slow
 
 SOURCE, TARGET = 7, 13
-"""Performers who look clearly different and are alike in their proportions: alignment places a face by them."""
+"""Performers who differ clearly, but not in the proportions by which alignment places a face."""
 
 
 def test_the_result_is_nearer_to_the_truth_than_doing_nothing_and_than_a_patch(tmp_path: Path):

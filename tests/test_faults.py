@@ -267,8 +267,11 @@ def test_a_file_size_limit_is_a_full_disk(
 
 def interrupt_when(arguments: list[object], seen: Path, pattern: str = "*") -> Ended:
     """Starts the real command, sends it SIGINT as soon as something that matches lies in a folder."""
+    # a test run in the background of a shell, whose children would ignore SIGINT
+    start = "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    start += "from understudy.cli.main import main; sys.exit(main())"
     process = subprocess.Popen(
-        [sys.executable, "-m", "understudy.cli.main", *map(str, arguments)],
+        [sys.executable, "-c", start, *map(str, arguments)],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
