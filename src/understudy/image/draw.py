@@ -205,5 +205,6 @@ def write(
     color: tuple[int, int, int] = (235, 235, 235),
 ) -> None:
     """Write a line of ASCII text into the picture; ``place`` is the start of its base line."""
-    cv2.putText(picture, text, place, _FONT, scale, (0, 0, 0), 3, cv2.LINE_AA)
+    for x, y in ((-1, 0), (1, 0), (0, -1), (0, 1)):  # an outline; a thicker stroke would be a wider font
+        cv2.putText(picture, text, (place[0] + x, place[1] + y), _FONT, scale, (0, 0, 0), 1, cv2.LINE_AA)
     cv2.putText(picture, text, place, _FONT, scale, color, 1, cv2.LINE_AA)
