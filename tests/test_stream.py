@@ -168,7 +168,7 @@ def test_sink_writes_in_order_in_its_thread() -> None:
         for number in range(50):
             sink.put(number)
     assert written == [(number, "understudy writer") for number in range(50)]
-    with pytest.raises(RuntimeError, match="closed"):
+    with pytest.raises(AssertionError, match="closed"):
         sink.put(1)
 
 
