@@ -390,3 +390,14 @@ def test_a_large_table_keeps_its_landmarks_on_disk(folder: Path) -> None:
     held = sum(len(json.dumps(record.data.head)) for record in faces.records)  # type: ignore[attr-defined]
     assert held < 0.25 * (folder / "faces.jsonl").stat().st_size
     assert len(faces.records[0].data["mesh"]) == 4 * 478 * 2
+
+
+def test_a_set_in_which_nothing_was_found_is_read_again_with_other_settings(tmp_path: Path) -> None:
+    path = tmp_path / "set"
+    common = {"mode": "whole", "size": 64, "picture": "png"}
+    writer = FaceSetWriter(path, {**common, "finding": "one"})
+    assert writer.begin("a.mp4", "print") == 0
+    writer.read_to(10, complete=True)
+    again = FaceSetWriter(path, {**common, "finding": "other"})
+    assert again.begin("a.mp4", "print") == 0
+    assert FaceSet.open(path).about["finding"] == "other"

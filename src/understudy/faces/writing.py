@@ -43,7 +43,12 @@ class FaceSetWriter:
         self.path = path
         self.about: dict[str, Any] = {"format": FORMAT, **about}
         if (path / "faceset.toml").is_file():
-            self._check(FaceSet.open(path).about)
+            known = FaceSet.open(path)
+            if known.records:
+                self._check(known.about)
+            elif known.sources:  # read to the end and nothing found: other settings may find more
+                durable.write_text(path / "faces.jsonl", "")
+                durable.write_text(path / "faceset.toml", to_toml(self.about))
         else:
             if path.is_dir() and any(_is_foreign(entry) for entry in path.iterdir()):
                 raise FaceSetError(
