@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from understudy import config
-from understudy.cli.show import follow
+from understudy.cli.show import console, follow
 from understudy.errors import ConfigError
 from understudy.performers.draw import PerformersSettings, draw
 
@@ -32,5 +32,9 @@ def run(arguments: Sequence[str]) -> int:
     if command.output is None:
         raise ConfigError("performers: wanted --output VIDEO; see understudy performers --help")
     settings = config.merge(PerformersSettings(), config.base_of(command, PerformersSettings))
-    follow(draw(settings, command.output))
+    try:
+        follow(draw(settings, command.output))
+    except KeyboardInterrupt:  # unlike other stages, a drawing is not continued
+        console.print("[yellow]stopped.[/] An unfinished drawing is not kept.")
+        return 130
     return 0
