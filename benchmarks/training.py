@@ -37,7 +37,7 @@ def trainer_parts(model: str) -> tuple[Any, Any]:
     from understudy.training.augment import Augmentation
     from understudy.training.batches import SwapFeed, random_store
     from understudy.training.optim import OptimizerSettings, Stepper
-    from understudy.training.task import SwapTask, SwapTaskSettings
+    from understudy.training.task import SwapTask, SwapTaskSettings, Weighted
 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     chosen = REGISTRY["df"]()
@@ -56,7 +56,7 @@ def trainer_parts(model: str) -> tuple[Any, Any]:
         device=device,
         seed=0,
     )
-    losses = {"dssim": LOSSES["dssim"](), "mse": LOSSES["mse"]()}
+    losses = {name: Weighted(LOSSES[name]().weight, LOSSES[name](), True) for name in ("dssim", "mse")}
     task = SwapTask(network, feed, losses, SwapTaskSettings(), name="df", model_settings={})
     return task, Stepper(OptimizerSettings(name=MODELS[model]["optimizer"]), network)
 

@@ -19,7 +19,7 @@ import pytest
 SOURCES = Path(__file__).resolve().parent.parent / "src"
 PACKAGE = "understudy"
 
-WORDS = (PACKAGE, "errors", "events", "registry", "contracts", "config", "recipes", "assets")
+WORDS = (PACKAGE, "errors", "events", "registry", "contracts", "learning", "config", "recipes", "assets")
 ROOMS: tuple[tuple[str, ...], ...] = (
     WORDS,  # the only row whose members may import one another
     ("image", "nn", "stream", "durable"),

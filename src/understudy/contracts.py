@@ -11,7 +11,7 @@ Conventions that hold everywhere:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cached_property
@@ -290,42 +290,3 @@ class Segmenter(Protocol):
     def __call__(self, crops: Float[Tensor, "b 3 s s"]) -> Float[Tensor, "b 1 s s"]:
         """Probability that a pixel belongs to what the segmenter looks for."""
         ...
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Batch:
-    """Faces of both persons as a training step sees them; all ``(B, C, S, S)`` in [0, 1] on the device."""
-
-    source_input: Tensor
-    """Augmented and warped faces of the source."""
-    source: Tensor
-    """What the model should give back for them."""
-    source_mask: Tensor
-    """Where the source's face is; one channel."""
-    target_input: Tensor
-    """Augmented and warped faces of the target."""
-    target: Tensor
-    """What the model should give back for them."""
-    target_mask: Tensor
-    """Where the target's face is; one channel."""
-
-
-@runtime_checkable
-class SwapModel(Protocol):
-    """What ``build`` of a model gives: an ``nn.Module`` with these methods. Settings live in ``models``."""
-
-    resolution: int
-    """Side of the input crops, pixels."""
-    output_resolution: int
-    """Side of the output crops, pixels."""
-
-    def reconstruct(self, source: Tensor, target: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Each person through their own decoder: source face, source mask, target face, target mask."""
-        ...
-
-    def swap(self, target: Tensor) -> tuple[Tensor, Tensor]:
-        """Target faces in; the source's face with the target's expression, and its mask, out."""
-        ...
-
-
-DeviceFunction = Callable[..., "Tensor"]

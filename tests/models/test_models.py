@@ -36,7 +36,8 @@ def test_contract_shapes_ranges_and_a_gradient_for_every_parameter(name, setting
     model = build(name, settings)
     source, target = torch.rand(2, 3, model.resolution, model.resolution), torch.rand(3, 3, 32, 32)
     side = model.output_resolution
-    outputs = model.reconstruct(source, target)
+    made = model.reconstruct(source, target)
+    outputs = (made.source.face, made.source.mask, made.target.face, made.target.mask)
     assert [tuple(out.shape) for out in outputs] == [
         (2, 3, side, side), (2, 1, side, side), (3, 3, side, side), (3, 1, side, side)
     ]  # fmt: skip
@@ -51,8 +52,11 @@ def test_contract_swap_is_the_sources_decoder_on_the_targets_face(name, settings
     face = torch.rand(2, 3, 32, 32)
     as_source = model.reconstruct(face, face)
     swapped = model.swap(face)
-    for got, expected, other in zip(swapped, as_source[:2], as_source[2:], strict=True):
+    drawn = as_source.draw_swap(as_source.codes)
+    for name, got in zip(("face", "mask"), swapped, strict=True):
+        expected, other = getattr(as_source.source, name), getattr(as_source.target, name)
         assert torch.allclose(got, expected, atol=1e-5)
+        assert torch.allclose(got, getattr(drawn, name), atol=1e-5)
         assert (got - other).abs().max() > (got - expected).abs().max() + 1e-6
 
 

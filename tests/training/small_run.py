@@ -20,7 +20,7 @@ def make_task(*, seed: int = 0, faces: int = 10, batch: int = 2, **augmentation:
     from understudy.models import MODELS
     from understudy.training.augment import Augmentation
     from understudy.training.batches import SwapFeed, random_store
-    from understudy.training.task import SwapTask, SwapTaskSettings
+    from understudy.training.task import SwapTask, SwapTaskSettings, Weighted
 
     device = torch.device("cpu")
     settings = MODELS["df"](
@@ -38,7 +38,7 @@ def make_task(*, seed: int = 0, faces: int = 10, batch: int = 2, **augmentation:
         device=device,
         seed=seed,
     )
-    losses = {name: LOSSES[name]() for name in ("dssim", "mse")}
+    losses = {name: Weighted(LOSSES[name]().weight, LOSSES[name](), True) for name in ("dssim", "mse")}
     return SwapTask(
         model,
         feed,
@@ -55,6 +55,7 @@ class TextureTask:
     def __init__(self) -> None:
         torch.manual_seed(0)
         self.module = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3, padding=1), torch.nn.Conv2d(4, 3, 1))
+        self.critics = None
 
     def batch(self, step: int) -> torch.Tensor:
         return torch.rand(2, 3, 16, 16)

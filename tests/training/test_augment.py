@@ -15,9 +15,9 @@ def ramp(side: int, count: int = 1) -> torch.Tensor:
     """Red grows with x, green with y, blue is 128; the mask is full."""
     line = torch.linspace(0, 255, side)
     picture = torch.stack([line.expand(side, side), line[:, None].expand(side, side)])
-    return torch.cat([picture, torch.full((1, side, side), 128.0), torch.full((1, side, side), 255.0)])[
+    return torch.cat([picture, torch.full((1, side, side), 128.0), torch.full((2, side, side), 255.0)])[
         None
-    ].byte().expand(count, 4, side, side)  # fmt: skip
+    ].byte().expand(count, 5, side, side)  # fmt: skip
 
 
 def random(seed: int = 0) -> np.random.Generator:
@@ -28,7 +28,8 @@ def run(
     settings: Augmentation, count: int = 4, side: int = 80, size: int = 64, flip: float = 0.0, seed: int = 0
 ):
     draws = draw(random(seed), count, settings, flip=flip)
-    return draws, *augment(ramp(side, count), draws, margin=1.25, size=size, truth_size=size)
+    made = augment(ramp(side, count), draws, margin=1.25, size=size, truth_size=size)
+    return draws, made.input, made.truth, made.mask
 
 
 def test_without_any_change_the_model_sees_the_middle_of_the_stored_picture():
@@ -37,8 +38,9 @@ def test_without_any_change_the_model_sees_the_middle_of_the_stored_picture():
     stored = ramp(80)[0, :3].float() / 255
     assert torch.allclose(truth[0], stored[:, 8:72, 8:72], atol=1e-5)
     assert mask.min() > 1 - 1e-6
-    again, _ = plain(ramp(80), margin=1.25, size=64)
-    assert torch.allclose(again[0], truth[0], atol=1e-6)
+    again = plain(ramp(80), margin=1.25, size=64, truth_size=64)
+    assert torch.allclose(again.input[0], truth[0], atol=1e-6)
+    assert torch.equal(again.input, again.truth)
 
 
 def test_the_same_seed_draws_the_same_and_another_another():
@@ -156,8 +158,7 @@ def test_mask_is_empty_beyond_the_stored_picture_and_colours_go_on():
 
 
 def test_shapes_may_differ_between_input_and_truth():
-    inputs, truth, mask = augment(
-        ramp(80, 2), draw(random(), 2, STILL, flip=0.0), margin=1.25, size=32, truth_size=64
-    )
-    assert (inputs.shape, truth.shape, mask.shape) == ((2, 3, 32, 32), (2, 3, 64, 64), (2, 1, 64, 64))
-    assert inputs.is_contiguous(memory_format=torch.channels_last)
+    made = augment(ramp(80, 2), draw(random(), 2, STILL, flip=0.0), margin=1.25, size=32, truth_size=64)
+    assert (made.input.shape, made.truth.shape) == ((2, 3, 32, 32), (2, 3, 64, 64))
+    assert made.mask.shape == made.features.shape == (2, 1, 64, 64)
+    assert made.input.is_contiguous(memory_format=torch.channels_last)

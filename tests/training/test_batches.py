@@ -37,34 +37,39 @@ def test_more_faces_a_step_than_there_are():
 def test_a_batch_follows_from_seed_and_step_alone():
     one, other = feed(), feed()
     one.batch(0)
-    for name in ("source_input", "source", "source_mask", "target_input", "target", "target_mask"):
-        assert torch.equal(getattr(one.batch(5), name), getattr(other.batch(5), name))
-        assert not torch.equal(getattr(one.batch(5), name), getattr(one.batch(6), name))
-        assert not torch.equal(getattr(one.batch(5), name), getattr(feed(seed=1).batch(5), name))
+    for person in ("source", "target"):
+        for name in ("input", "truth", "mask", "features"):
+            mine, again, next_step, other_seed = (
+                getattr(getattr(made, person), name)
+                for made in (one.batch(5), other.batch(5), one.batch(6), feed(seed=1).batch(5))
+            )
+            assert torch.equal(mine, again)
+            assert not torch.equal(mine, next_step)
+            assert not torch.equal(mine, other_seed)
 
 
 def test_shapes_and_ranges():
     batch = feed(output_resolution=64).batch(0)
-    assert batch.source_input.shape == (4, 3, 32, 32)
-    assert batch.target.shape == (4, 3, 64, 64)
-    assert batch.target_mask.shape == (4, 1, 64, 64)
-    for picture in vars(batch).values():
+    assert batch.source.input.shape == (4, 3, 32, 32)
+    assert batch.target.truth.shape == (4, 3, 64, 64)
+    assert batch.target.mask.shape == batch.target.features.shape == (4, 1, 64, 64)
+    for picture in (*vars(batch.source).values(), *vars(batch.target).values()):
         assert picture.min() >= 0
         assert picture.max() <= 1
 
 
 def test_plain_faces_are_spread_over_the_set_and_repeat_where_there_are_few():
     batch = feed().plain(9)
-    assert batch.target.shape[0] == 9
-    assert torch.equal(batch.source[0], batch.source[7])
-    assert torch.equal(batch.target_input, batch.target)
-    assert len(batch.target.flatten(1).unique(dim=0)) == 9
+    assert batch.target.truth.shape[0] == 9
+    assert torch.equal(batch.source.truth[0], batch.source.truth[7])
+    assert torch.equal(batch.target.input, batch.target.truth)
+    assert len(batch.target.truth.flatten(1).unique(dim=0)) == 9
 
 
 def test_collecting_faces_one_by_one(tmp_path):
     side = store_side(32)
-    pictures = np.random.default_rng(0).integers(0, 256, (3, side, side, 4), np.uint8)
-    faces = [(picture[..., :3], picture[..., 3]) for picture in pictures]
+    pictures = np.random.default_rng(0).integers(0, 256, (3, side, side, 5), np.uint8)
+    faces = [(picture[..., :3], picture[..., 3], picture[..., 4]) for picture in pictures]
     for file in (None, tmp_path / "faces.raw"):
         store = FaceStore.collect(iter(faces), 5, 32, file=file)
         assert len(store) == 3
@@ -77,6 +82,6 @@ def test_no_faces_and_wrong_sizes_are_refused():
     with pytest.raises(FaceSetError, match="no face to learn from"):
         FaceStore.collect(iter(()), 0, 32)
     with pytest.raises(ShapeError, match=f"{side}, {side}"):
-        FaceStore.collect([(np.zeros((9, 9, 3), np.uint8), np.zeros((9, 9), np.uint8))], 1, 32)
+        FaceStore.collect([(np.zeros((9, 9, 3), np.uint8), *np.zeros((2, 9, 9), np.uint8))], 1, 32)
     with pytest.raises(ShapeError, match="faces"):
         FaceStore(np.zeros((2, 3, 8, 8), np.uint8))

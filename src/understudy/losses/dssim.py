@@ -14,13 +14,13 @@ from jaxtyping import Float
 from torch import Tensor
 
 from understudy.errors import ShapeError
-from understudy.losses import LOSSES, Loss
+from understudy.losses import LOSSES, PictureLoss
 from understudy.nn.window import band_matrix, filter_separable
 
 
 @LOSSES.register("dssim")
 @dataclass(frozen=True, kw_only=True)
-class Dssim(Loss):
+class Dssim(PictureLoss):
     """Structural dissimilarity: local brightness, contrast and structure instead of single pixels."""
 
     weight: float = 10.0

@@ -8,12 +8,12 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from understudy.losses import LOSSES, Loss
+from understudy.losses import LOSSES, PictureLoss
 
 
 @LOSSES.register("mse")
 @dataclass(frozen=True, kw_only=True)
-class Mse(Loss):
+class Mse(PictureLoss):
     """Mean squared error of the pixels."""
 
     weight: float = 10.0

@@ -9,7 +9,8 @@ from __future__ import annotations
 from abc import abstractmethod
 from dataclasses import dataclass
 
-from understudy.contracts import Context, CropMode, SwapModel
+from understudy.contracts import Context, CropMode
+from understudy.learning import SwapModel
 from understudy.registry import Plugin, Registry
 
 

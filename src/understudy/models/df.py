@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from understudy.contracts import Context
 from understudy.errors import ConfigError
+from understudy.learning import Drawing, Reconstruction
 from understudy.models import MODELS, ModelSettings
 from understudy.nn.blocks import Downscale, PixelNorm, Residual, Upscale
 from understudy.nn.init import init_glorot
@@ -139,11 +140,16 @@ class DfNetwork(nn.Module):
 
     def reconstruct(
         self, source: Float[Tensor, "b 3 r r"], target: Float[Tensor, "c 3 r r"]
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Each person through their own decoder: source face, source mask, target face, target mask."""
-        features = self.inter(self.encoder(torch.cat([source, target])))
-        source_features, target_features = features.split([len(source), len(target)])
-        return *self.decoder_source(source_features), *self.decoder_target(target_features)
+    ) -> Reconstruction:
+        """Each person through their own decoder."""
+        codes = self.inter(self.encoder(torch.cat([source, target])))
+        source_code, target_code = codes.split([len(source), len(target)])
+        return Reconstruction(
+            source=Drawing(*self.decoder_source(source_code)),
+            target=Drawing(*self.decoder_target(target_code)),
+            codes=(source_code, target_code),
+            draw_swap=lambda codes: Drawing(*self.decoder_source(codes[1])),
+        )
 
     forward = reconstruct
 

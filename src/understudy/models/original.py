@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from understudy.contracts import Context, CropMode
 from understudy.errors import ConfigError
+from understudy.learning import Drawing, Reconstruction
 from understudy.models import MODELS, ModelSettings
 from understudy.nn.blocks import Downscale, Upscale
 from understudy.nn.init import init_glorot
@@ -97,10 +98,15 @@ class OriginalNetwork(nn.Module):
 
     def reconstruct(
         self, source: Float[Tensor, "b 3 r r"], target: Float[Tensor, "c 3 r r"]
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Each person through their own decoder: source face, source mask, target face, target mask."""
+    ) -> Reconstruction:
+        """Each person through their own decoder."""
         source_code, target_code = self.encoder(torch.cat([source, target])).split([len(source), len(target)])
-        return *self.decoder_source(source_code), *self.decoder_target(target_code)
+        return Reconstruction(
+            source=Drawing(*self.decoder_source(source_code)),
+            target=Drawing(*self.decoder_target(target_code)),
+            codes=(source_code, target_code),
+            draw_swap=lambda codes: Drawing(*self.decoder_source(codes[1])),
+        )
 
     forward = reconstruct
 

@@ -53,6 +53,14 @@ def filter_separable(x: Float[Tensor, "*b h w"], matrix: Float[Tensor, "o s"]) -
         return matrix @ x.float() @ matrix.T
 
 
+def soft_mask(mask: Float[Tensor, "b 1 s s"]) -> Float[Tensor, "b 1 s s"]:
+    """1 inside the mask, falling to 0 just outside: blurred by 1/32 of the side, doubled, cut at 1.
+
+    Within it the losses of DeepFaceLab (reference implementation of arXiv 2005.05535) count.
+    """
+    return gaussian_blur(mask, float(max(1, mask.shape[-1] // 32))).clamp(0, 0.5) * 2
+
+
 def gaussian_blur(x: Float[Tensor, "b c s s"], sigma: float) -> Float[Tensor, "b c s s"]:
     """Square pictures blurred, with zeros outside; the window reaches two sigma each way."""
     size = max(3, int(4 * sigma)) | 1

@@ -14,9 +14,10 @@ from jaxtyping import Float, Float64
 from torch import Tensor, nn
 
 from understudy import config
-from understudy.contracts import Alignment, Context, CropMode, SwapModel
+from understudy.contracts import Alignment, Context, CropMode
 from understudy.errors import CheckpointError, ConfigError, PluginError, ShapeError
 from understudy.image.geometry import align
+from understudy.learning import SwapModel
 from understudy.models import MODELS, ModelSettings
 from understudy.training.process import resolve_precision
 from understudy.training.rundir import load_swapper_files

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import cast
 
 import cv2
 import numpy as np
@@ -13,14 +14,15 @@ import torch
 from torch import nn
 
 from understudy import config
-from understudy.contracts import SwapModel
+from understudy.contracts import Context
 from understudy.errors import CheckpointError, ConfigError, FaceSetError
 from understudy.events import Event, Planned, Warned
 from understudy.faces.faceset import FaceRecord, FaceSet
-from understudy.image.draw import hull_mask
+from understudy.image.draw import features_mask, hull_mask
 from understudy.image.geometry import align, compose, invert
 from understudy.image.warp import crop
-from understudy.losses import LOSSES, Loss
+from understudy.learning import SwapModel
+from understudy.losses import LOSSES, Loss, PictureLoss
 from understudy.models import MODELS, ModelSettings
 from understudy.performers import TEST_SEEDS_FROM
 from understudy.pipelines.setup import choose_device, make_context
@@ -31,7 +33,7 @@ from understudy.training.batches import FaceStore, SwapFeed
 from understudy.training.loop import LoopSettings, Trainer
 from understudy.training.optim import OptimizerSettings
 from understudy.training.rundir import RunFolder, make_origin
-from understudy.training.task import SwapTask, SwapTaskSettings
+from understudy.training.task import SwapTask, SwapTaskSettings, Weighted
 
 FEWEST_FACES = 8
 """Faces of each person below which training is refused."""
@@ -134,7 +136,7 @@ def train(
             f"({megabytes:.0f} MB)",
         )
     )
-    task = _task(settings, model, stores[0], stores[1], chosen)
+    task = _task(settings, cast("SwapModel", model), stores[0], stores[1], chosen)
     trainer = Trainer(task, run, settings.loop, settings.optimizer, settings.average, stop=stop)
     yield from trainer.train()
 
@@ -156,11 +158,26 @@ def _task(
     return SwapTask(
         model,
         feed,
-        settings.losses,
+        build_losses(settings.losses, model, make_context(device)),
         settings.task,
         name=settings.model.name,
         model_settings=settings_without_name(config.dump(settings.model)),
     )
+
+
+def build_losses(losses: Mapping[str, Loss], model: SwapModel, context: Context) -> dict[str, Weighted]:
+    """The terms that a run learns by, built for its model.
+
+    Args:
+        losses: settings by name.
+        model: the built swap model, given to losses that ask for it.
+        context: device and weights.
+    """
+    given = dataclasses.replace(context, given={**context.given, "model": model})
+    return {
+        name: Weighted(loss.weight, loss.build(given), isinstance(loss, PictureLoss))
+        for name, loss in losses.items()
+    }
 
 
 def _remarks(run: RunFolder, source: FaceSet, target: FaceSet) -> Iterator[Event]:
@@ -195,8 +212,10 @@ def load_faces(faces: FaceSet, model: ModelSettings, resolution: int) -> FaceSto
 
 def frame_face(
     picture: np.ndarray, record: FaceRecord, model: ModelSettings, side: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """A stored crop as a training picture: the model's square with its margin, and the mask of the face.
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """A stored crop as a training picture: the model's square with its margin, and the masks in it.
+
+    The masks are of the face, and of eyes and mouth.
 
     Args:
         picture: the stored crop, RGB uint8 (s, s, 3).
@@ -208,7 +227,8 @@ def frame_face(
     stored = record.alignment.crop_matrix(picture.shape[0])
     framed = crop(picture, compose(wanted, invert(stored)), side)
     mask = hull_mask(record.points, wanted, side)
-    return framed, cv2.convertScaleAbs(mask, alpha=255.0)
+    features = features_mask(record.points, wanted, side) * mask
+    return framed, cv2.convertScaleAbs(mask, alpha=255.0), cv2.convertScaleAbs(features, alpha=255.0)
 
 
 def _check(source: FaceSet, target: FaceSet) -> None:

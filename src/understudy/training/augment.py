@@ -21,6 +21,8 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Float32, Int, UInt8
 from torch import Tensor
 
+from understudy.learning import Sample
+
 _NODES = 9  # of the finest warp, 8 cells
 _CELLS = (2, 4, 8)
 _GRID_CELLS = 4
@@ -159,12 +161,12 @@ def warp_field(draws: Draws, size: int, device: torch.device) -> Float[Tensor, "
 
 
 def augment(
-    faces: UInt8[Tensor, "b 4 s s"], draws: Draws, *, margin: float, size: int, truth_size: int
-) -> tuple[Float[Tensor, "b 3 i i"], Float[Tensor, "b 3 o o"], Float[Tensor, "b 1 o o"]]:
-    """Warped inputs, the truth that belongs to them, and where the face is in it.
+    faces: UInt8[Tensor, "b 5 s s"], draws: Draws, *, margin: float, size: int, truth_size: int
+) -> Sample:
+    """Warped inputs, the truth that belongs to them, and where the face and its features are in it.
 
     Args:
-        faces: stored faces with their masks as fourth channel.
+        faces: stored faces, see ``batches.FaceStore``.
         draws: what is random.
         margin: how many times the model's square the stored picture is wide.
         size: side of the inputs, pixels.
@@ -178,29 +180,40 @@ def augment(
     warped = sample(stored[:, :3], affine, _places(size, device) + field)
     color = torch.as_tensor(draws.color, device=device)
     tinted = torch.einsum("bij,bjhw->bihw", color[:, :, :3], warped) + color[:, :, 3, None, None]
-    return as_channels_last(tinted.clamp(0, 1)), as_channels_last(truth[:, :3]), truth[:, 3:]
+    return Sample(
+        input=as_channels_last(tinted.clamp(0, 1)),
+        truth=as_channels_last(truth[:, :3]),
+        mask=truth[:, 3:4],
+        features=truth[:, 4:],
+    )
 
 
 def sample(
     stored: Float[Tensor, "b c s s"], affine: Float[Tensor, "b 2 3"], places: Float[Tensor, "b h w 2"]
 ) -> Float[Tensor, "b c h w"]:
-    """Stored pictures read at places: colours repeat beyond the edge, the fourth channel, the mask, is 0."""
+    """Stored pictures read at places: colours repeat beyond the edge, masks behind them are 0."""
     grid = torch.einsum("bij,bhwj->bhwi", affine[:, :, :2], places) + affine[:, None, None, :, 2]
     out = F.grid_sample(stored, grid, mode="bilinear", padding_mode="border", align_corners=False)
-    if out.shape[1] == 4:
-        inside: Bool[Tensor, "b h w"] = (grid.abs() <= 1).all(-1)
-        out[:, 3] *= inside
+    if out.shape[1] > 3:
+        inside: Bool[Tensor, "b 1 h w"] = (grid.abs() <= 1).all(-1)[:, None]
+        out[:, 3:] *= inside
     return out
 
 
-def plain(
-    faces: UInt8[Tensor, "b 4 s s"], *, margin: float, size: int
-) -> tuple[Float[Tensor, "b 3 i i"], Float[Tensor, "b 1 i i"]]:
+def plain(faces: UInt8[Tensor, "b 5 s s"], *, margin: float, size: int, truth_size: int) -> Sample:
     """Faces and masks as the model would see them when merging: not augmented."""
     affine = torch.eye(2, 3, device=faces.device).expand(len(faces), 2, 3) / margin
-    places = _places(size, faces.device).expand(len(faces), -1, -1, -1)
-    out = sample(faces.float() / 255, affine, places)
-    return as_channels_last(out[:, :3]), out[:, 3:]
+    stored = faces.float() / 255
+    inputs, truth = (
+        sample(stored, affine, _places(side, faces.device).expand(len(faces), -1, -1, -1))
+        for side in (size, truth_size)
+    )
+    return Sample(
+        input=as_channels_last(inputs[:, :3]),
+        truth=as_channels_last(truth[:, :3]),
+        mask=truth[:, 3:4],
+        features=truth[:, 4:],
+    )
 
 
 def as_channels_last(x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:

@@ -14,24 +14,25 @@ import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
-from understudy.contracts import Batch
 from understudy.errors import FaceSetError, ShapeError
+from understudy.learning import Batch, Sample
 from understudy.training.augment import MARGIN, Augmentation, augment, draw, plain, store_side
 
 SOURCE, TARGET = 0, 1
 
 
 class FaceStore:
-    """The faces of one person, framed for one model, with their masks as fourth channel.
+    """The faces of one person, framed for one model.
 
     Args:
-        faces: RGB and mask; an array in memory or one mapped from a file.
+        faces: red, green, blue, where the face is, where eyes and mouth are; an array in memory or one mapped
+            from a file.
         margin: how many times the model's square the pictures are wide.
     """
 
     def __init__(self, faces: UInt8[np.ndarray, "..."], *, margin: float = MARGIN) -> None:
-        if faces.ndim != 4 or faces.shape[1] != 4 or faces.shape[2] != faces.shape[3]:
-            raise ShapeError("faces", "(n, 4, S, S)", faces.shape)
+        if faces.ndim != 4 or faces.shape[1] != 5 or faces.shape[2] != faces.shape[3]:
+            raise ShapeError("faces", "(n, 5, S, S)", faces.shape)
         if not len(faces):
             raise FaceSetError("there is no face to learn from; extract some, or undo some rejections")
         self.faces = faces
@@ -41,7 +42,9 @@ class FaceStore:
     @classmethod
     def collect(
         cls,
-        faces: Iterable[tuple[UInt8[np.ndarray, "s s 3"], UInt8[np.ndarray, "s s"]]],
+        faces: Iterable[
+            tuple[UInt8[np.ndarray, "s s 3"], UInt8[np.ndarray, "s s"], UInt8[np.ndarray, "s s"]]
+        ],
         count: int,
         resolution: int,
         *,
@@ -50,8 +53,9 @@ class FaceStore:
         """Gather faces one by one, so that they are in memory once.
 
         Args:
-            faces: picture and mask each, of side ``store_side(resolution)``, showing ``MARGIN`` times the
-                model's square: ``warp.crop(stored, matrix, side)`` with the matrix of
+            faces: picture, mask of the face and mask of eyes and mouth each, of side
+                ``store_side(resolution)``, showing ``MARGIN`` times the model's square:
+                ``warp.crop(stored, matrix, side)`` with the matrix of
                 ``alignment.crop_matrix(side, coverage * MARGIN)`` behind the inverse of the stored crop's.
             count: how many there are.
             resolution: of the model, the larger of input and output.
@@ -62,14 +66,14 @@ class FaceStore:
             ShapeError: a picture or mask of another size.
         """
         side = store_side(resolution)
-        shape = (count, 4, side, side)
+        shape = (count, 5, side, side)
         held = np.empty(shape, np.uint8) if file is None else np.memmap(file, np.uint8, "w+", shape=shape)
         filled = 0
-        for picture, mask in faces:
-            if picture.shape != (side, side, 3) or mask.shape != (side, side):
-                raise ShapeError("face", f"({side}, {side}, 3) and its mask", picture.shape)
+        for picture, mask, features in faces:
+            if picture.shape != (side, side, 3) or mask.shape != (side, side) or features.shape != mask.shape:
+                raise ShapeError("face", f"({side}, {side}, 3) and its masks", picture.shape)
             held[filled, :3] = picture.transpose(2, 0, 1)
-            held[filled, 3] = mask
+            held[filled, 3], held[filled, 4] = mask, features
             filled += 1
         return cls(held[:filled])
 
@@ -81,7 +85,7 @@ class FaceStore:
         """Bytes of all faces."""
         return self.faces.nbytes
 
-    def rows(self, indices: Int[np.ndarray, "b"], device: torch.device) -> UInt8[Tensor, "b 4 s s"]:
+    def rows(self, indices: Int[np.ndarray, "b"], device: torch.device) -> UInt8[Tensor, "b 5 s s"]:
         """Faces by number, on the device; a GPU that has the room keeps them all."""
         if device.type == "cuda" and self._resident is None and self.nbytes < _free_memory(device) / 4:
             self._resident = torch.as_tensor(np.ascontiguousarray(self.faces)).to(device)
@@ -154,7 +158,7 @@ class SwapFeed:
     def batch(self, step: int) -> Batch:
         """The batch of a step, from 0."""
         flips = (self.augmentation.flip_source, self.augmentation.flip_target)
-        made: list[tuple[Tensor, Tensor, Tensor]] = []
+        made: list[Sample] = []
         for person, (store, flip) in enumerate(zip(self.stores, flips, strict=True)):
             indices = faces_of_step(self.seed, person, step, len(store), self.batch_size)
             random = np.random.default_rng([self.seed, person, 2, step])
@@ -168,36 +172,27 @@ class SwapFeed:
                     truth_size=self.output_resolution,
                 )
             )
-        return _batch(made[SOURCE], made[TARGET])
+        return Batch(source=made[SOURCE], target=made[TARGET])
 
     def plain(self, count: int) -> Batch:
         """``count`` faces of each person, evenly spread over the set, as they are."""
-        made: list[tuple[Tensor, Tensor, Tensor]] = []
+        made: list[Sample] = []
         for store in self.stores:
             spread = np.linspace(0, len(store) - 1, min(count, len(store))).round().astype(np.int64)
             faces = store.rows(np.resize(spread, count), self.device)
-            inputs, _ = plain(faces, margin=store.margin, size=self.resolution)
-            truth, mask = plain(faces, margin=store.margin, size=self.output_resolution)
-            made.append((inputs, truth, mask))
-        return _batch(made[SOURCE], made[TARGET])
-
-
-def _batch(source: tuple[Tensor, Tensor, Tensor], target: tuple[Tensor, Tensor, Tensor]) -> Batch:
-    return Batch(
-        source_input=source[0],
-        source=source[1],
-        source_mask=source[2],
-        target_input=target[0],
-        target=target[1],
-        target_mask=target[2],
-    )
+            made.append(
+                plain(faces, margin=store.margin, size=self.resolution, truth_size=self.output_resolution)
+            )
+        return Batch(source=made[SOURCE], target=made[TARGET])
 
 
 def random_store(count: int, resolution: int, seed: int) -> FaceStore:
     """Smooth random pictures in place of faces: for tests and measurements."""
     side = store_side(resolution)
     random = np.random.default_rng(seed)
-    coarse: Float[Tensor, "n 4 8 8"] = torch.as_tensor(random.random((count, 4, 8, 8), np.float32))
+    coarse: Float[Tensor, "n 5 8 8"] = torch.as_tensor(
+        np.concatenate([random.random((count, n, 8, 8), np.float32) for n in (4, 1)], axis=1)
+    )
     smooth = torch.nn.functional.interpolate(coarse, size=(side, side), mode="bicubic").clamp(0, 1)
-    smooth[:, 3] = (smooth[:, 3] > 0.4).float()
+    smooth[:, 3:] = (smooth[:, 3:] > 0.4).float()
     return FaceStore((smooth * 255).to(torch.uint8).numpy())

@@ -33,6 +33,10 @@ class Checkpoint:
     """The module's ``state_dict``."""
     optimizer: Mapping[str, Tensor]
     """As ``optim.Stepper.state`` gives it."""
+    critics: Mapping[str, Tensor] = field(default_factory=dict[str, Tensor])
+    """Weights of what learns against the module; empty for nothing."""
+    critics_optimizer: Mapping[str, Tensor] = field(default_factory=dict[str, Tensor])
+    """The memory of their optimiser."""
     average: Mapping[str, Tensor] = field(default_factory=dict[str, Tensor])
     """Running average of the weights; empty for none."""
     state: Mapping[str, Any] = field(default_factory=dict[str, Any])
@@ -41,7 +45,18 @@ class Checkpoint:
     @property
     def nbytes(self) -> int:
         """Bytes on disk, nearly."""
-        return size_of(self.weights) + size_of(self.average) + size_of(self.optimizer)
+        return sum(map(size_of, _groups(self).values()))
+
+
+def _groups(checkpoint: Checkpoint) -> dict[str, Mapping[str, Tensor]]:
+    """Named tensors by the file that they go to."""
+    return {
+        "weights": checkpoint.weights,
+        "average": checkpoint.average,
+        "optimizer": checkpoint.optimizer,
+        "critics": checkpoint.critics,
+        "critics_optimizer": checkpoint.critics_optimizer,
+    }
 
 
 def save(folder: Path, checkpoint: Checkpoint, *, best: bool = False, keep: int = 2) -> Path:
@@ -61,13 +76,13 @@ def save(folder: Path, checkpoint: Checkpoint, *, best: bool = False, keep: int 
     """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{checkpoint.step:08d}"
-    groups = {
-        "weights.safetensors": checkpoint.weights,
-        "average.safetensors": checkpoint.average,
-        "optimizer.safetensors": checkpoint.optimizer,
-    }
+    groups = _groups(checkpoint)
     with durable.new_folder(path, size=checkpoint.nbytes) as part:
-        files = {name: fill_tensors(part / name, group) for name, group in groups.items() if group}
+        files = {
+            f"{name}.safetensors": fill_tensors(part / f"{name}.safetensors", group)
+            for name, group in groups.items()
+            if group
+        }
         state = {"format": FORMAT, "step": checkpoint.step, **checkpoint.state, "files": files}
         state["sha256"] = _own_hash(state)
         durable.fill(part / "state.json", [json.dumps(state, indent=1).encode()])
@@ -149,6 +164,8 @@ def read(path: Path) -> Checkpoint:
         weights=groups["weights"],
         average=groups.get("average", {}),
         optimizer=groups.get("optimizer", {}),
+        critics=groups.get("critics", {}),
+        critics_optimizer=groups.get("critics_optimizer", {}),
         state={key: value for key, value in state.items() if key not in ("files", "format")},
     )
 

@@ -8,6 +8,7 @@ stopped and goes on has the same losses, to the last bit, as one that was never 
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import time
 import tomllib
@@ -63,6 +64,7 @@ class Trainer(Generic[B]):
         self.module = task.module
         self.module.to(memory_format=torch.channels_last)  # pyright: ignore  # its stub lacks this form
         self.stepper = Stepper(optimizer, self.module)
+        self.critics = Stepper(optimizer, task.critics) if task.critics else None
         self.average = WeightAverage(average, self.module) if average.decay > 0 else None
         self.watch = LossWatch(settings.collapse)
         self.precision: str = process.resolve_precision(settings.precision, self.device.type)
@@ -170,14 +172,22 @@ class Trainer(Generic[B]):
         with self._autocast():
             terms = self.task.losses(batch)
         torch.autograd.backward(torch.stack(list(terms.values())).sum())
-        settings = self.stepper.settings
-        self.stepper.step(
-            settings.rate_at(self.step, self.settings.fraction(self.step, self.elapsed)) * self.rate_factor
-        )
+        self.stepper.step(self._rate())
+        if self.critics:
+            with self._autocast():
+                against = self.task.critic_losses()
+            torch.autograd.backward(torch.stack(list(against.values())).sum())
+            self.critics.step(self._rate())
+            terms = {**terms, **against}
         if self.average:
             self.average.update(self.step)
         self.step += 1
         return {name: term.detach() for name, term in terms.items()}
+
+    def _rate(self) -> float:
+        """The learning rate of this step."""
+        done = self.settings.fraction(self.step, self.elapsed)
+        return self.stepper.settings.rate_at(self.step, done) * self.rate_factor
 
     def _fastest_threads(self) -> int:
         """One thread or all cores, as trial steps that change nothing show to be faster.
@@ -212,7 +222,12 @@ class Trainer(Generic[B]):
     def _read(self, terms: dict[str, Tensor]) -> bool:
         values = torch.stack(list(terms.values())).cpu()  # one transfer
         self.losses = {name: float(value) for name, value in zip(terms, values, strict=True)}
-        return self.watch.update(sum(self.losses.values()))
+        return self.watch.update(self._sum())
+
+    def _sum(self) -> float:
+        """What the module made smaller; a critic's loss is none of it, unless it is not a number any more."""
+        own = [v for name, v in self.losses.items() if not name.startswith("critic_") or not math.isfinite(v)]
+        return sum(own)
 
     def _progress(self) -> Progress:
         left = self.settings.seconds_left(self.step, self.elapsed, self.speed)
@@ -220,10 +235,9 @@ class Trainer(Generic[B]):
         if self.settings.time is not None and left is not None and self.speed > 0:
             total = self.step + round(left * self.speed)
         values = {
-            "loss": sum(self.losses.values()),
+            "loss": self._sum(),
             **self.losses,
-            "rate": self.stepper.settings.rate_at(self.step, self.settings.fraction(self.step, self.elapsed))
-            * self.rate_factor,
+            "rate": self._rate(),
             "steps_per_second": self.speed,
         }
         return Progress(stage="train", done=self.step, total=total, seconds_left=left, values=values)
@@ -282,6 +296,8 @@ class Trainer(Generic[B]):
             weights=self.module.state_dict(),
             average=self.average.average if self.average else {},
             optimizer=self.stepper.state(),
+            critics=self.task.critics.state_dict() if self.task.critics else {},
+            critics_optimizer=self.critics.state() if self.critics else {},
             state={**state, "watch": self.watch.state()},
         )
         path = checkpoint.save(self.run.checkpoints, held, best=best, keep=self.settings.keep)
@@ -337,6 +353,9 @@ class Trainer(Generic[B]):
         self.module.load_state_dict(dict(held.weights))
         if held.state["optimizer"] == self.stepper.settings.name:
             self.stepper.load(dict(held.optimizer))
+        if self.critics and self.task.critics and held.critics:
+            self.task.critics.load_state_dict(dict(held.critics))
+            self.critics.load(dict(held.critics_optimizer))
         if self.average:
             self.average.load(dict(held.average or held.weights))
         self.step = self.saved_step = held.step

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,14 +13,24 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
-from understudy.contracts import Batch, SwapModel
-from understudy.nn.window import gaussian_blur
+from understudy.learning import (
+    Batch,
+    Drawing,
+    Outcome,
+    PictureTerm,
+    Reconstruction,
+    Sample,
+    StepTerm,
+    SwapModel,
+)
+from understudy.nn.window import soft_mask
 from understudy.training.batches import SwapFeed
 from understudy.training.preview import contact_sheet
 from understudy.training.rundir import SwapperFiles, save_swapper
 
 B = TypeVar("B")
 """What a task's step learns from."""
+R = TypeVar("R")
 
 
 @runtime_checkable
@@ -37,6 +48,15 @@ class Task(Protocol[B]):
         """Named terms, weighted already; their sum is made smaller."""
         ...
 
+    @property
+    def critics(self) -> nn.Module | None:
+        """What learns against the module, with an optimiser of its own; None for nothing."""
+        ...
+
+    def critic_losses(self) -> dict[str, Tensor]:
+        """Named terms of the critics, of what ``losses`` saw last; their sum is made smaller."""
+        ...
+
     def figures(self) -> dict[str, float]:
         """Figures of quality, under the weights that the module has now; may be empty."""
         ...
@@ -50,18 +70,16 @@ class Task(Protocol[B]):
         ...
 
 
-@runtime_checkable
-class LossTerm(Protocol):
-    """A loss plugin, as ``losses.Loss`` is."""
+@dataclass(frozen=True, eq=False)
+class Weighted:
+    """A built loss and its factor in the sum."""
 
-    @property
-    def weight(self) -> float:
-        """Factor in the sum."""
-        ...
-
-    def __call__(self, prediction: Tensor, truth: Tensor) -> Tensor:
-        """The unweighted term."""
-        ...
+    weight: float
+    """Factor in the sum."""
+    term: PictureTerm | StepTerm
+    """A picture's term is taken for each person, a step's once."""
+    of_pictures: bool
+    """Whether it compares pictures."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,7 +103,7 @@ class SwapTask:
     Args:
         model: built by a plugin of ``models``, and an ``nn.Module``.
         feed: where batches come from.
-        losses: terms of the picture by name.
+        losses: built terms by name.
         settings: how they are combined.
         name: the model plugin's name, for the swapper.
         model_settings: its settings as plain data, for the swapper.
@@ -95,7 +113,7 @@ class SwapTask:
         self,
         model: SwapModel,
         feed: SwapFeed,
-        losses: Mapping[str, LossTerm],
+        losses: Mapping[str, Weighted],
         settings: SwapTaskSettings,
         *,
         name: str,
@@ -105,7 +123,15 @@ class SwapTask:
         self.model = cast("SwapModel", model)
         self.module: nn.Module = model
         self.feed = feed
-        self.terms = dict(losses)
+        self.pictures = {name: loss for name, loss in losses.items() if loss.of_pictures}
+        self.steps = {name: loss for name, loss in losses.items() if not loss.of_pictures}
+        adversaries = {
+            name: loss.term
+            for name, loss in self.steps.items()
+            if isinstance(loss.term, nn.Module) and hasattr(loss.term, "critic")
+        }
+        self._critics = nn.ModuleDict(adversaries) if adversaries else None
+        self._outcome: Outcome | None = None
         self.settings = settings
         self.name = name
         self.model_settings = dict(model_settings)
@@ -115,56 +141,72 @@ class SwapTask:
         return self.feed.batch(step)
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
-        """Every term for every person, as ``dssim_source``."""
-        face_s, mask_s, face_t, mask_t = self.model.reconstruct(batch.source_input, batch.target_input)
+        """Every picture's term for every person, as ``dssim_source``, and every step's term."""
+        made = self.model.reconstruct(batch.source.input, batch.target.input)
+        made = dataclasses.replace(made, source=_wide(made.source), target=_wide(made.target))
         out: dict[str, Tensor] = {}
-        with torch.autocast(face_s.device.type, enabled=False):
-            self._add(out, "source", face_s.float(), mask_s.float(), batch.source, batch.source_mask)
-            self._add(out, "target", face_t.float(), mask_t.float(), batch.target, batch.target_mask)
+        with torch.autocast(made.source.face.device.type, enabled=False):
+            self._add_pictures(out, "source", made.source, batch.source)
+            self._add_pictures(out, "target", made.target, batch.target)
+        self._outcome = Outcome(batch=batch, made=made)
+        if self._critics:
+            self._critics.requires_grad_(False)
+        for name, loss in self.steps.items():
+            out[name] = loss.weight * cast("StepTerm", loss.term)(self._outcome)
         return out
 
-    def _add(
-        self, out: dict[str, Tensor], person: str, face: Tensor, mask: Tensor, truth: Tensor, where: Tensor
-    ) -> None:
+    def _add_pictures(self, out: dict[str, Tensor], person: str, drawn: Drawing, wanted: Sample) -> None:
+        face, truth = drawn.face, wanted.truth
         if self.settings.masked:
-            soft = soft_mask(where)
+            soft = soft_mask(wanted.mask)
             face, truth = face * soft, truth * soft
-        for name, term in self.terms.items():
-            out[f"{name}_{person}"] = term.weight * term(face, truth)
+        for name, loss in self.pictures.items():
+            out[f"{name}_{person}"] = loss.weight * cast("PictureTerm", loss.term)(face, truth)
         if self.settings.mask_weight:
-            out[f"mask_{person}"] = self.settings.mask_weight * nn.functional.mse_loss(mask, where)
+            out[f"mask_{person}"] = self.settings.mask_weight * nn.functional.mse_loss(
+                drawn.mask, wanted.mask
+            )
+
+    @property
+    def critics(self) -> nn.Module | None:
+        """Every adversary among the losses, by name."""
+        return self._critics
+
+    def critic_losses(self) -> dict[str, Tensor]:
+        """What each adversary learns from, of the outcome that ``losses`` saw last."""
+        assert self._critics is not None, "no loss has a critic"
+        assert self._outcome is not None, "losses come first"
+        self._critics.requires_grad_(True)
+        seen = _detached(self._outcome)
+        return {f"critic_{name}": cast("Any", critic).critic(seen) for name, critic in self._critics.items()}
 
     def figures(self) -> dict[str, float]:
         """Peak signal-to-noise ratio of unwarped faces inside the mask, decibels."""
         batch = self.feed.plain(8)
-        face_s, _, face_t, _ = self._quietly(
-            lambda: self.model.reconstruct(batch.source_input, batch.target_input)
-        )
+        made = self._quietly(lambda: self.model.reconstruct(batch.source.input, batch.target.input))
         return {
-            "psnr_source": psnr(face_s, batch.source, batch.source_mask),
-            "psnr_target": psnr(face_t, batch.target, batch.target_mask),
+            "psnr_source": psnr(made.source.face, batch.source.truth, batch.source.mask),
+            "psnr_target": psnr(made.target.face, batch.target.truth, batch.target.mask),
         }
 
     def preview(self) -> UInt8[np.ndarray, "h w 3"]:
         """Each person and their reconstruction, and the swap."""
         batch = self.feed.plain(self.settings.preview_faces)
-        face_s, _, face_t, _ = self._quietly(
-            lambda: self.model.reconstruct(batch.source_input, batch.target_input)
-        )
-        swapped, mask = self._quietly(lambda: self.model.swap(batch.target_input))
-        pasted = torch.lerp(batch.target, swapped.float(), mask.float())
+        source, target = batch.source.truth, batch.target.truth
+        made = self._quietly(lambda: self.model.reconstruct(batch.source.input, batch.target.input))
+        swapped, mask = self._quietly(lambda: self.model.swap(batch.target.input))
         return contact_sheet(
             {
-                "source": batch.source,
-                "again": face_s,
-                "target": batch.target,
-                "again ": face_t,
+                "source": source,
+                "again": made.source.face,
+                "target": target,
+                "again ": made.target.face,
                 "swap": swapped,
-                "in place": pasted,
+                "in place": torch.lerp(target, swapped.float(), mask.float()),
             }
         )
 
-    def _quietly(self, call: Callable[[], tuple[Tensor, ...]]) -> tuple[Tensor, ...]:
+    def _quietly(self, call: Callable[[], R]) -> R:
         self.module.eval()
         try:
             with torch.no_grad():
@@ -183,9 +225,23 @@ class SwapTask:
         save_swapper(folder, files)
 
 
-def soft_mask(mask: Float[Tensor, "b 1 s s"]) -> Float[Tensor, "b 1 s s"]:
-    """1 inside the mask, falling to 0 just outside: blurred by 1/32 of the side, doubled, cut at 1."""
-    return gaussian_blur(mask, float(max(1, mask.shape[-1] // 32))).clamp(0, 0.5) * 2
+def _wide(drawn: Drawing) -> Drawing:
+    """In single precision, in which losses are taken."""
+    return Drawing(drawn.face.float(), drawn.mask.float())
+
+
+def _detached(outcome: Outcome) -> Outcome:
+    """The same pictures and codes, out of reach of the model's gradients."""
+    made = outcome.made
+    return Outcome(
+        batch=outcome.batch,
+        made=Reconstruction(
+            source=Drawing(made.source.face.detach(), made.source.mask.detach()),
+            target=Drawing(made.target.face.detach(), made.target.mask.detach()),
+            codes=(made.codes[0].detach(), made.codes[1].detach()),
+            draw_swap=made.draw_swap,
+        ),
+    )
 
 
 def psnr(
