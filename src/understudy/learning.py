@@ -26,6 +26,9 @@ class Sample:
     """Where the face is in the truth; one channel."""
     features: Tensor
     """Where the eyes and the mouth are in the truth; one channel."""
+    expression: Tensor | None = None
+    """What the faces do: (B, 11), see ``image.expression``, in standard deviations from the middle between
+    both persons. None where the feed does not know it."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

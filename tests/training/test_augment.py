@@ -128,6 +128,7 @@ def test_warp_field_is_linear_between_nodes_and_exact_at_them():
         affine=np.eye(2, 3, dtype=np.float32)[None],
         nodes=nodes,
         cells=np.array([4]),
+        mirrored=np.array([False]),
         color=np.eye(3, 4, dtype=np.float32)[None],
     )
     field = a.warp_field(draws, 64, CPU)[0].numpy()

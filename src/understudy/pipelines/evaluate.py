@@ -16,9 +16,10 @@ from understudy.errors import DataError
 from understudy.faces.faceset import FaceSet
 from understudy.faces.tracks import Tracker
 from understudy.image.color import frame_to_rgb8, rect_to_rgb
+from understudy.image.expression import mouth_opening
 from understudy.image.geometry import pose_of_points
 from understudy.image.warp import crop_frame
-from understudy.metrics.correlation import mouth_opening, pearson
+from understudy.metrics.correlation import pearson
 from understudy.metrics.identity import distances, share_closer
 from understudy.metrics.structure import psnr, ssim
 from understudy.performers.truth import MASK_VIDEO, SWAP_VIDEO

@@ -19,6 +19,7 @@ from understudy.errors import CheckpointError, ConfigError, FaceSetError
 from understudy.events import Event, Planned, Warned
 from understudy.faces.faceset import FaceRecord, FaceSet
 from understudy.image.draw import features_mask, hull_mask
+from understudy.image.expression import expression_of_points
 from understudy.image.geometry import align, compose, invert
 from understudy.image.warp import crop
 from understudy.learning import SwapModel
@@ -207,6 +208,7 @@ def load_faces(faces: FaceSet, model: ModelSettings, resolution: int) -> FaceSto
         (frame_face(faces.read_crop(record), record, model, side) for record in records),
         len(records),
         resolution,
+        expression_of_points(np.stack([record.points for record in records])) if records else None,
     )
 
 

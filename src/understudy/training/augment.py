@@ -61,6 +61,8 @@ class Draws:
     """Movement of the warp's nodes along x and y; those beyond the last node are zero."""
     cells: Int[np.ndarray, "b"]
     """Cells a side of the warp."""
+    mirrored: Bool[np.ndarray, "b"]
+    """Whether the face is shown as in a mirror."""
     color: Float32[np.ndarray, "b 3 4"]
     """From input colours (r, g, b, 1) to what the network sees."""
 
@@ -86,6 +88,7 @@ def draw(random: np.random.Generator, count: int, settings: Augmentation, *, fli
         affine=affine.astype(np.float32),
         nodes=nodes.astype(np.float32),
         cells=cells,
+        mirrored=mirror < 0,
         color=_draw_color(random, count, settings.color).astype(np.float32),
     )
 

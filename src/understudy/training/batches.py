@@ -6,15 +6,17 @@ step: there is no sampler state to save, and a run that goes on sees what it wou
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 
 from understudy.errors import FaceSetError, ShapeError
+from understudy.image.expression import EXPRESSION, mirrored
 from understudy.learning import Batch, Sample
 from understudy.training.augment import MARGIN, Augmentation, augment, draw, plain, store_side
 
@@ -27,15 +29,23 @@ class FaceStore:
     Args:
         faces: red, green, blue, where the face is, where eyes and mouth are; an array in memory or one mapped
             from a file.
+        expressions: what each face does, see ``image.expression``; None where nothing needs it.
         margin: how many times the model's square the pictures are wide.
     """
 
-    def __init__(self, faces: UInt8[np.ndarray, "..."], *, margin: float = MARGIN) -> None:
+    def __init__(
+        self,
+        faces: UInt8[np.ndarray, "..."],
+        expressions: Float[np.ndarray, "n 11"] | None = None,
+        *,
+        margin: float = MARGIN,
+    ) -> None:
         if faces.ndim != 4 or faces.shape[1] != 5 or faces.shape[2] != faces.shape[3]:
             raise ShapeError("faces", "(n, 5, S, S)", faces.shape)
         if not len(faces):
             raise FaceSetError("there is no face to learn from; extract some, or undo some rejections")
         self.faces = faces
+        self.expressions = np.zeros((len(faces), len(EXPRESSION))) if expressions is None else expressions
         self.margin = margin
         self._resident: Tensor | None = None
 
@@ -47,6 +57,7 @@ class FaceStore:
         ],
         count: int,
         resolution: int,
+        expressions: Float[np.ndarray, "n 11"] | None = None,
         *,
         file: Path | None = None,
     ) -> FaceStore:
@@ -59,6 +70,7 @@ class FaceStore:
                 ``alignment.crop_matrix(side, coverage * MARGIN)`` behind the inverse of the stored crop's.
             count: how many there are.
             resolution: of the model, the larger of input and output.
+            expressions: what each face does; None where nothing needs it.
             file: map them from this scratch file instead of holding them in memory.
 
         Raises:
@@ -75,7 +87,7 @@ class FaceStore:
             held[filled, :3] = picture.transpose(2, 0, 1)
             held[filled, 3], held[filled, 4] = mask, features
             filled += 1
-        return cls(held[:filled])
+        return cls(held[:filled], expressions)
 
     def __len__(self) -> int:
         return len(self.faces)
@@ -154,6 +166,7 @@ class SwapFeed:
         self.augmentation = augmentation
         self.device = device
         self.seed = seed
+        self._norm = _usual(source.expressions, target.expressions)
 
     def batch(self, step: int) -> Batch:
         """The batch of a step, from 0."""
@@ -163,15 +176,15 @@ class SwapFeed:
             indices = faces_of_step(self.seed, person, step, len(store), self.batch_size)
             random = np.random.default_rng([self.seed, person, 2, step])
             draws = draw(random, self.batch_size, self.augmentation, flip=flip)
-            made.append(
-                augment(
-                    store.rows(indices, self.device),
-                    draws,
-                    margin=store.margin,
-                    size=self.resolution,
-                    truth_size=self.output_resolution,
-                )
+            sample = augment(
+                store.rows(indices, self.device),
+                draws,
+                margin=store.margin,
+                size=self.resolution,
+                truth_size=self.output_resolution,
             )
+            wears = self._expression(store.expressions[indices], draws.mirrored)
+            made.append(dataclasses.replace(sample, expression=wears))
         return Batch(source=made[SOURCE], target=made[TARGET])
 
     def plain(self, count: int) -> Batch:
@@ -180,10 +193,33 @@ class SwapFeed:
         for store in self.stores:
             spread = np.linspace(0, len(store) - 1, min(count, len(store))).round().astype(np.int64)
             faces = store.rows(np.resize(spread, count), self.device)
-            made.append(
-                plain(faces, margin=store.margin, size=self.resolution, truth_size=self.output_resolution)
+            sample = plain(
+                faces, margin=store.margin, size=self.resolution, truth_size=self.output_resolution
             )
+            wears = self._expression(store.expressions[np.resize(spread, count)], np.zeros(count, np.bool_))
+            made.append(dataclasses.replace(sample, expression=wears))
         return Batch(source=made[SOURCE], target=made[TARGET])
+
+    def _expression(
+        self, expressions: Float[np.ndarray, "b 11"], flipped: Bool[np.ndarray, "b"]
+    ) -> Float[Tensor, "b 11"]:
+        """What the faces of a batch do, in standard deviations from the middle between both persons."""
+        middle, spread = self._norm
+        seen = np.where(flipped[:, None], mirrored(expressions), expressions)
+        scaled = np.clip((seen - middle) / spread, -_FARTHEST, _FARTHEST).astype(np.float32)
+        return torch.as_tensor(scaled).to(self.device, non_blocking=True)
+
+
+_FARTHEST = 4.0
+
+
+def _usual(
+    source: Float[np.ndarray, "n 11"], target: Float[np.ndarray, "m 11"]
+) -> tuple[Float[np.ndarray, "11"], Float[np.ndarray, "11"]]:
+    """The middle between both persons, and how much a person varies: one scale for both."""
+    middle = (source.mean(0) + target.mean(0)) / 2
+    spread = np.sqrt((source.var(0) + target.var(0)) / 2)
+    return middle, np.maximum(spread, 1e-3)
 
 
 def random_store(count: int, resolution: int, seed: int) -> FaceStore:
