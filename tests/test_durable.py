@@ -137,3 +137,29 @@ def test_required_space(tmp_path):
     durable.require_space(tmp_path / "not" / "yet", 1)
     with pytest.raises(OutputError, match=r"are needed and .* are free"):
         durable.require_space(tmp_path, 10**18)
+
+
+LOCKED = """
+import sys
+from pathlib import Path
+from understudy import durable
+from understudy.errors import OutputError
+try:
+    with durable.sole_writer(Path(sys.argv[1])):
+        print("mine")
+except OutputError as error:
+    print(error)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="locks are fcntl's")
+def test_a_second_process_is_kept_out_while_the_first_is_at_work(tmp_path):
+    def other() -> str:
+        command = [sys.executable, "-c", LOCKED, str(tmp_path)]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+    with durable.sole_writer(tmp_path):
+        assert "another understudy is at work there" in other()
+    assert other() == "mine\n"
+    with pytest.raises(OutputError, match="no such folder"), durable.sole_writer(tmp_path / "none"):
+        pass

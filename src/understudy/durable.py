@@ -30,6 +30,40 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) if hasattr(errno, "EDQUOT") el
 _counter = itertools.count(1)
 
 
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
+
+
+@contextlib.contextmanager
+def sole_writer(folder: Path) -> Generator[None, None, None]:
+    """Nobody else writes into this folder within the block.
+
+    The lock is the system's and ends with the process, however it ends. It is held on the file ``.lock``,
+    which stays. Where the system has no such locks (Windows, some network disks) nothing is locked.
+
+    Raises:
+        OutputError: another process is at work there, or the folder cannot be written to.
+    """
+    if fcntl is None:
+        yield
+        return
+    with explained(folder):
+        file = (folder / ".lock").open("a+b")
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise OutputError(
+                f"{folder}: another understudy is at work there; wait for its end, or choose another folder"
+            ) from None
+        except OSError as error:
+            if error.errno not in (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS):
+                raise
+        yield
+
+
 # ------------------------------------------------------------------------------------------------ files
 
 

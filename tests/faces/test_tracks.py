@@ -204,6 +204,18 @@ def test_cuts_are_seen_and_motion_and_flashes_are_not() -> None:
     assert not cuts(second)
 
 
+def test_photographs_that_have_nothing_in_common_are_all_cuts():
+    cuts = CutDetector()
+    assert [cuts(scene(seed)) for seed in range(8)] == [False] + [True] * 7
+
+
+def test_a_camera_in_motion_makes_no_cut():
+    cuts = CutDetector()
+    wide = np.concatenate([scene(1), scene(2)], axis=1)
+    width = scene(1).shape[1]
+    assert not any(cuts(wide[:, x : x + width]) for x in range(0, width, width // 24))
+
+
 # ------------------------------------------------------------------------------------------------ gaps
 
 

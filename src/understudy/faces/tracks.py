@@ -196,7 +196,8 @@ class CutDetector:
     """Sees where one shot ends and the next begins.
 
     Two small luma pictures are compared: their histograms block by block, and their correlation, which a
-    flash of light leaves as it is. A camera in fast motion changes every picture as much as the last.
+    flash of light leaves as it is. A camera in fast motion changes every picture as much as the last; pictures
+    that have nothing to do with each other (a folder of photographs) are cuts however usual that is.
 
     Args:
         threshold: change of the histograms, [0, 1], from which a cut is seen.
@@ -220,9 +221,13 @@ class CutDetector:
         if last is None:
             return False
         change = 0.5 * float(np.abs(self._last[1] - last[1]).sum(1).mean())
-        unusual = change > max(self._threshold, 3.0 * self._usual)
+        much, unusual = change > self._threshold, change > 3.0 * self._usual
         self._usual += 0.3 * (change - self._usual)
-        return unusual and _correlation(self._last[0], last[0]) < 0.9
+        return much and _correlation(self._last[0], last[0]) < (0.9 if unusual else _UNRELATED)
+
+
+_UNRELATED = 0.3
+"""Correlation below which two pictures show nothing of the same."""
 
 
 def _correlation(first: np.ndarray, second: np.ndarray) -> float:

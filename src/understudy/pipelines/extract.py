@@ -24,7 +24,7 @@ import numpy as np
 import torch
 from jaxtyping import Float32
 
-from understudy import config
+from understudy import config, durable
 from understudy.contracts import CropMode, Face, Frame
 from understudy.detectors import DETECTORS, DetectorSettings
 from understudy.embedders import EMBEDDERS, EmbedderSettings
@@ -123,11 +123,23 @@ def extract(inputs: tuple[Path, ...], output: Path, settings: ExtractSettings) -
         "finding": _finding(settings),
     }
     work = _Work(FaceSetWriter(output, about), finders, settings, context.device, total)
-    for path, reader in zip(inputs, readers, strict=True):
-        with reader:
-            yield from work.read(path, reader)
-        if reader.damage is not None:
-            yield reader.damage
+    with durable.sole_writer(output):
+        for path, reader in zip(inputs, readers, strict=True):
+            with reader:
+                yield from work.read(path, reader)
+            if reader.damage is not None:
+                yield reader.damage
+        _group(work, output, names)
+    yield StageDone(stage=STAGE, summary={**_summary(FaceSet.open(output)), "output": str(output)})
+
+
+def _group(work: _Work, output: Path, names: str) -> None:
+    """Tell the face set's persons apart.
+
+    Raises:
+        NoFaceError: there is no face.
+    """
+    settings = work.settings
     faces = FaceSet.open(output)
     if not faces.records:
         raise NoFaceError(
@@ -135,8 +147,7 @@ def extract(inputs: tuple[Path, ...], output: Path, settings: ExtractSettings) -
             f"{settings.track.smallest:.0f} pixels? A larger --search-side finds smaller ones"
         )
     sizes = Counter(record.track for record in faces.records)
-    work.writer.write_persons(group_tracks(faces.identities, sizes, finders.embedder.same_person))
-    yield StageDone(stage=STAGE, summary={**_summary(FaceSet.open(output)), "output": str(output)})
+    work.writer.write_persons(group_tracks(faces.identities, sizes, work.finders.embedder.same_person))
 
 
 def _finding(settings: ExtractSettings) -> str:

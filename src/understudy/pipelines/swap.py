@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from understudy import config
+from understudy import config, durable
 from understudy.errors import ConfigError, OutputError
 from understudy.events import Event, Planned, StageDone, Warned
 from understudy.faces.faceset import FaceSet
@@ -98,6 +98,15 @@ def swap(
     project = job.open_project()
     yield from fetch_weights(job.finder_plugins)
     yield Planned(lines=tuple(job.estimate()))
+    with durable.sole_writer(project.folder):
+        yield from _stages(job, project, time_limit, steps, stop)
+
+
+def _stages(
+    job: _Job, project: Project, time_limit: float | None, steps: int | None, stop: Callable[[], bool]
+) -> Iterator[Event]:
+    """What is left to do, stage after stage."""
+    settings = job.settings
     for name, inputs, done in (
         ("source", settings.source, project.state.source_done),
         ("target", (job.target,), project.state.target_done),
