@@ -15,7 +15,7 @@ from torch import Tensor
 
 from understudy.errors import ShapeError
 from understudy.losses import LOSSES, PictureLoss
-from understudy.nn.window import band_matrix, filter_separable
+from understudy.nn.similarity import dissimilarity
 
 
 @LOSSES.register("dssim")
@@ -42,18 +42,3 @@ class Dssim(PictureLoss):
             raise ShapeError(f"dssim with a window of {max(windows)}", "at least as many pixels", truth.shape)
         terms = [dissimilarity(prediction.float(), truth.float(), window) for window in windows]
         return torch.stack(terms).mean().clamp(min=0.0)
-
-
-def dissimilarity(
-    prediction: Float[Tensor, "b c s s"], truth: Float[Tensor, "b c s s"], window: int
-) -> Float[Tensor, ""]:
-    """(1 - SSIM) / 2, SSIM averaged over all places, with a window of ``window`` pixels and sigma 1.5."""
-    matrix = band_matrix(truth.shape[-1], window, 1.5, False, truth.device)
-    maps = torch.stack(
-        [prediction, truth, prediction * truth, prediction.square() + truth.square()],
-    )
-    mean_p, mean_t, mean_product, mean_squares = filter_separable(maps, matrix)
-    product, squares = mean_p * mean_t, mean_p.square() + mean_t.square()
-    luminance = (2 * product + 0.01**2) / (squares + 0.01**2)
-    structure = (2 * (mean_product - product) + 0.03**2) / (mean_squares - squares + 0.03**2)
-    return (1 - (luminance * structure).mean()) / 2
