@@ -202,6 +202,16 @@ def test_a_crop_from_another_set_is_a_face(folder: Path, tmp_path: Path) -> None
     assert names(FaceSet.open(folder)) == ALL
 
 
+def test_a_crop_of_another_set_does_not_take_the_place_of_a_deleted_one(folder: Path, tmp_path: Path) -> None:
+    (folder / "crops" / ALL[2]).unlink()
+    fill(tmp_path / "other", 9)
+    stranger = tmp_path / "other" / "crops" / "000008_0.png"
+    stranger.rename(folder / "crops" / f"{Path(ALL[2]).stem}.PNG")
+    faces = FaceSet.open(folder)
+    assert ALL[2] not in names(faces)
+    np.testing.assert_array_equal(faces.read_crop(faces.for_training()[-1]), picture(8))
+
+
 def test_other_files_among_the_crops_are_left_out_and_named(folder: Path) -> None:
     Image.fromarray(picture(5)).save(folder / "crops" / "holiday.png")
     (folder / "crops" / "Thumbs.db").write_bytes(b"no picture")

@@ -245,20 +245,27 @@ class FaceSet:
         others = sorted(name for name in files - known.keys() if not name.startswith("."))
         if not others:
             return known, [], set()
-        missing = {Path(record.crop).stem: record.crop for record in self.records if record.crop not in known}
+        missing = {Path(record.crop).stem: record for record in self.records if record.crop not in known}
         adopted: list[FaceRecord] = []
         strange: set[str] = set()
         for name in others:
             said = _description(folder / name)
-            crop = missing.get(Path(name).stem) or (missing.get(Path(said["crop"]).stem) if said else None)
-            if crop:
-                known[crop] = name
-                missing.pop(Path(crop).stem)
+            stems = (Path(name).stem, Path(said["crop"]).stem) if said else (Path(name).stem,)
+            # a crop that says that it shows another face is not the missing one, whatever it is called
+            fits = (s for s in stems if s in missing and (not said or _same_face(missing[s], said)))
+            stem = next(fits, None)
+            if stem:
+                known[missing.pop(stem).crop] = name
             elif said:
                 adopted.append(FaceRecord({**said, "crop": name}, self.chosen[0], file=name))
             else:
                 strange.add(name)
         return known, adopted, strange
+
+
+def _same_face(record: FaceRecord, said: dict[str, Any]) -> bool:
+    """Whether a crop's description is that of a face of the table."""
+    return all(record.data[key] == said.get(key) for key in ("source", "frame", "index"))
 
 
 def _description(path: Path) -> dict[str, Any] | None:

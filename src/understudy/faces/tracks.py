@@ -196,8 +196,8 @@ class CutDetector:
     """Sees where one shot ends and the next begins.
 
     Two small luma pictures are compared: their histograms block by block, and their correlation, which a
-    flash of light leaves as it is. A camera in fast motion changes every picture as much as the last; pictures
-    that have nothing to do with each other (a folder of photographs) are cuts however usual that is.
+    flash of light leaves as it is. A camera in fast motion changes every picture as much as the last; but
+    pictures that have nothing in common (a folder of photographs) are cuts, however usual that is.
 
     Args:
         threshold: change of the histograms, [0, 1], from which a cut is seen.
