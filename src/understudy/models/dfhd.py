@@ -1,0 +1,39 @@
+"""DFHD: DF with more layers for the same widths, residual blocks and shortcuts.
+
+The ablation of Petrov et al. (arXiv 2005.05535) compares DF with a heavier "DFHD". The paper says in words
+what is heavier, more layers that extract features, more residual blocks, more shortcuts, and gives no layer
+list. **This is our reading of it**, and no weights of DeepFaceLab's fit it:
+
+* encoder: behind every halving a residual block (DF has none): two more 3 x 3 convolutions a level;
+* decoder: behind every doubling of the face two residual blocks (DF has one);
+* past every halving and every doubling of the face a shortcut: the input, averaged 2 x 2 or every pixel
+  repeated, fitted to the channels by a 1 x 1 convolution, is added before the activation (He et al. 2016,
+  "Deep residual learning", section 3.3, option B).
+
+No shortcut leads from the encoder to a decoder: it would carry the target's identity past the bottleneck.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from understudy.contracts import Context
+from understudy.models import MODELS, ModelSettings
+from understudy.nn.autoencoder import AutoencoderSettings
+from understudy.nn.wiring import DfNetwork
+
+
+@MODELS.register("dfhd")
+@dataclass(frozen=True, kw_only=True)
+class DfHd(AutoencoderSettings, ModelSettings):
+    """DF with more layers, residual blocks and shortcuts (our reading of the paper's ablation)."""
+
+    heavy: ClassVar[bool] = True
+
+    resolution: int = 128
+    """Side of the square face crop that goes in, pixels: a multiple of 16, of 32 with d or t."""
+
+    def build(self, context: Context) -> DfNetwork:
+        """Make the network, freshly initialised, on the context's device."""
+        return DfNetwork(self).to(context.device)
