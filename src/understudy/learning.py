@@ -65,6 +65,9 @@ class Reconstruction:
     draw_swap: Callable[[tuple[Tensor, Tensor]], Drawing]
     """The target's faces as the source's, from (a copy of) ``codes``: detach them to keep a loss out of the
     encoder."""
+    latents: tuple[Tensor, Tensor] | None = None
+    """The few numbers in the bottleneck through which everything in the swap goes, (B, N) each; None for a
+    model that has no such place."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

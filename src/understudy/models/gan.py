@@ -94,8 +94,15 @@ class Encoder(nn.Module):
 
     def forward(self, face: Float[Tensor, "b 3 r r"]) -> Float[Tensor, "b c s s"]:
         """Twice the side of the smallest picture, eight times ``width`` channels."""
-        features = self.expand(self.squeeze(self.down(face).flatten(1)))
-        return self.up(features.unflatten(1, (-1, self.side, self.side)))
+        return self.spread(self.latent(face))
+
+    def latent(self, face: Float[Tensor, "b 3 r r"]) -> Float[Tensor, "b n"]:
+        """The few numbers of the bottleneck."""
+        return self.squeeze(self.down(face).flatten(1))
+
+    def spread(self, latent: Float[Tensor, "b n"]) -> Float[Tensor, "b c s s"]:
+        """Features from the bottleneck's numbers."""
+        return self.up(self.expand(latent).unflatten(1, (-1, self.side, self.side)))
 
 
 class Decoder(nn.Module):
@@ -141,12 +148,16 @@ class GanNetwork(nn.Module):
         self, source: Float[Tensor, "b 3 r r"], target: Float[Tensor, "c 3 r r"]
     ) -> Reconstruction:
         """Each person through their own decoder, laid over what was shown."""
-        source_code, target_code = self.encoder(torch.cat([source, target])).split([len(source), len(target)])
+        sizes = [len(source), len(target)]
+        latent = self.encoder.latent(torch.cat([source, target]))
+        source_latent, target_latent = latent.split(sizes)
+        source_code, target_code = self.encoder.spread(latent).split(sizes)
         return Reconstruction(
             source=Drawing(*self.decoder_source(source_code, source)),
             target=Drawing(*self.decoder_target(target_code, target)),
             codes=(source_code, target_code),
             draw_swap=lambda codes: Drawing(*self.decoder_source(codes[1], target)),
+            latents=(source_latent, target_latent),
         )
 
     forward = reconstruct

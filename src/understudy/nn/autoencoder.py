@@ -156,8 +156,11 @@ class Inter(nn.Module):
 
     def forward(self, code: Float[Tensor, "b n"]) -> Float[Tensor, "b c s s"]:
         """Features from which a decoder draws."""
-        features = self.expand(self.squeeze(code))
-        return self.up(features.unflatten(1, (-1, self.side, self.side)))
+        return self.spread(self.squeeze(code))
+
+    def spread(self, latent: Float[Tensor, "b ae"]) -> Float[Tensor, "b c s s"]:
+        """Features from the few numbers that ``squeeze`` left."""
+        return self.up(self.expand(latent).unflatten(1, (-1, self.side, self.side)))
 
 
 class Decoder(nn.Module):

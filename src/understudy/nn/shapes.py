@@ -1,26 +1,28 @@
-"""What a network gives, found by showing it an empty picture."""
+"""What a swap model gives, found by showing it two black faces."""
 
 from __future__ import annotations
 
 import torch
 from torch import nn
 
-from understudy.learning import SwapModel
+from understudy.learning import Reconstruction, SwapModel
 
 
-def code_shape(model: SwapModel) -> tuple[int, int, int]:
-    """Channels, height and width of the codes that a swap model gives its decoders.
+def latent_width(model: SwapModel) -> int:
+    """How many numbers there are in a model's bottleneck; 0 where it has none."""
+    latents = _shown(model).latents
+    return 0 if latents is None else int(latents[0].shape[1])
 
-    The model is shown two black faces in evaluation mode; torch's generators stay where they were.
-    """
+
+def _shown(model: SwapModel) -> Reconstruction:
+    """What the model makes of black faces, in evaluation mode; torch's generators stay where they were."""
     assert isinstance(model, nn.Module), "a swap model is an nn.Module"
-    parameter = next(model.parameters())
-    black = torch.zeros(1, 3, model.resolution, model.resolution, device=parameter.device)
+    device = next(model.parameters()).device
+    black = torch.zeros(1, 3, model.resolution, model.resolution, device=device)
     training = model.training
     model.eval()
     try:
-        with torch.random.fork_rng(enabled=parameter.device.type == "cpu"), torch.no_grad():
-            code = model.reconstruct(black, black).codes[0]
+        with torch.random.fork_rng(enabled=device.type == "cpu"), torch.no_grad():
+            return model.reconstruct(black, black)
     finally:
         model.train(training)
-    return int(code.shape[1]), int(code.shape[2]), int(code.shape[3])

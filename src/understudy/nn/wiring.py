@@ -32,13 +32,16 @@ class DfNetwork(nn.Module):
         self, source: Float[Tensor, "b 3 r r"], target: Float[Tensor, "c 3 r r"]
     ) -> Reconstruction:
         """Each person through their own decoder."""
-        codes = self.inter(self.encoder(torch.cat([source, target])))
-        source_code, target_code = codes.split([len(source), len(target)])
+        sizes = [len(source), len(target)]
+        latent = self.inter.squeeze(self.encoder(torch.cat([source, target])))
+        source_latent, target_latent = latent.split(sizes)
+        source_code, target_code = self.inter.spread(latent).split(sizes)
         return Reconstruction(
             source=Drawing(*self.decoder_source(source_code)),
             target=Drawing(*self.decoder_target(target_code)),
             codes=(source_code, target_code),
             draw_swap=lambda codes: Drawing(*self.decoder_source(codes[1])),
+            latents=(source_latent, target_latent),
         )
 
     forward = reconstruct
@@ -77,7 +80,9 @@ class LiaeNetwork(nn.Module):
         """Each person through their own code."""
         sizes = [len(source), len(target)]
         flat = self.encoder(torch.cat([source, target]))
-        source_both, target_both = self.inter_AB(flat).split(sizes)
+        latent = self.inter_AB.squeeze(flat)
+        source_latent, target_latent = latent.split(sizes)
+        source_both, target_both = self.inter_AB.spread(latent).split(sizes)
         target_own = self.inter_B(flat[len(source) :])
         source_code = torch.cat([source_both, source_both], dim=1)
         target_code = torch.cat([target_own, target_both], dim=1)
@@ -89,6 +94,7 @@ class LiaeNetwork(nn.Module):
             target=Drawing(target_face, target_mask),
             codes=(source_code, target_code),
             draw_swap=self._draw_swap,
+            latents=(source_latent, target_latent),
         )
 
     forward = reconstruct
