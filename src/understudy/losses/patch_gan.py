@@ -91,7 +91,8 @@ class PatchAdversary(nn.Module):
         """What the model makes smaller: its pictures are not yet taken for true ones."""
         drawn, _ = self._judged(outcome)
         held = {name: weight.detach() for name, weight in self.network.named_parameters()}
-        self.network.eval()
+        if self.network.training:
+            self.network.eval()
         patches, pixels = functional_call(self.network, held, (drawn,))
         term = _should_be(patches, 1.0) + _should_be(pixels, 1.0)
         if self.settings.masked:

@@ -9,14 +9,16 @@ morph.
 
 In that implementation, as it stands, only encoder and decoder are trained and both persons' layers keep the
 random weights they began with. Here they learn like everything else.
+
+Encoder and decoder are those of DF and LIAE with the options u, d and t, see ``nn.autoencoder``.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
@@ -24,29 +26,24 @@ from understudy.contracts import Context, CropMode
 from understudy.errors import ConfigError
 from understudy.learning import Drawing, Reconstruction
 from understudy.models import MODELS, ModelSettings
-from understudy.nn.blocks import Downscale, PixelNorm, Residual, Upscale
-from understudy.nn.init import init_glorot
+from understudy.nn.autoencoder import AutoencoderSettings, Decoder
+from understudy.nn.autoencoder import Encoder as FlatEncoder
+from understudy.nn.init import init_weights
 
 
 @MODELS.register("amp")
 @dataclass(frozen=True, kw_only=True)
-class Amp(ModelSettings):
+class Amp(AutoencoderSettings, ModelSettings):
     """One decoder and a morph between the persons, channel by channel."""
 
     resolution: int = 224
-    """Side of the square face crop that goes in, pixels."""
+    """Side of the square face crop that goes in, pixels: a multiple of 32."""
     crop: CropMode = "whole"
     """How much of the head a crop shows."""
-    e_dims: int = 64
-    """Channels of the encoder's first layer; they grow to eight times that."""
-    ae_dims: int = 256
-    """Width of the bottleneck."""
+    options: Literal["udt", "udtc"] = "udt"
+    """Letters as of df and liae. AMP always has u, d and t; c: x·cos(x) in place of leaky ReLU."""
     inter_dims: int = 1024
     """Channels of the features from which the decoder draws; these are mixed."""
-    d_dims: int = 64
-    """Channels of the decoder's last layer, halved."""
-    d_mask_dims: int = 22
-    """The same for the mask."""
     morph_factor: float = 0.5
     """Training: share of the source's own channels in what the decoder draws the source from. Less makes the
     morph smoother and the likeness weaker; 1 leaves nothing to morph."""
@@ -54,8 +51,9 @@ class Amp(ModelSettings):
     """The swap: share of the source's channels, from 0 (the target again) to 1 (the source)."""
 
     def __post_init__(self) -> None:
-        if self.resolution < 32 or self.resolution % 32:
-            raise ConfigError(f"resolution: amp wants a multiple of 32, got {self.resolution}")
+        super().__post_init__()
+        if self.options not in ("udt", "udtc"):
+            raise ConfigError(f"options: amp wants 'udt' or 'udtc', got {self.options!r}")
         if not 0 < self.morph_factor <= 1:
             raise ConfigError(f"morph_factor: amp wants a share above 0 and up to 1, got {self.morph_factor}")
         if not 0 <= self.morph <= 1:
@@ -70,27 +68,16 @@ class Amp(ModelSettings):
         return AmpNetwork(self).to(context.device)
 
 
-class Encoder(nn.Module):
-    """Face to a short code: five halvings."""
+class Encoder(FlatEncoder):
+    """Face to a short code: the flat code of DF and LIAE, and a dense layer."""
 
     def __init__(self, settings: Amp) -> None:
-        super().__init__()
-        e = settings.e_dims
-        self.down = nn.Sequential(
-            Downscale(3, e),
-            Residual(e),
-            Downscale(e, 2 * e),
-            Downscale(2 * e, 4 * e),
-            Downscale(4 * e, 8 * e),
-            Downscale(8 * e, 8 * e),
-            Residual(8 * e),
-        )
-        self.norm = PixelNorm()
-        self.squeeze = nn.Linear(8 * e * (settings.resolution // 32) ** 2, settings.ae_dims)
+        super().__init__(settings)
+        self.squeeze = nn.Linear(self.outputs, settings.ae_dims)
 
     def forward(self, face: Float[Tensor, "b 3 r r"]) -> Float[Tensor, "b ae"]:
         """The face's code."""
-        return self.squeeze(self.norm(self.down(face).flatten(1)))
+        return self.squeeze(super().forward(face))
 
 
 class Inter(nn.Module):
@@ -106,40 +93,6 @@ class Inter(nn.Module):
         return self.expand(code).unflatten(1, (-1, self.side, self.side))
 
 
-class Decoder(nn.Module):
-    """Features to a face and its mask: four doublings, and a fifth by interleaving four pictures."""
-
-    def __init__(self, settings: Amp) -> None:
-        super().__init__()
-        i, d, m = settings.inter_dims, settings.d_dims, settings.d_mask_dims
-        self.face = nn.Sequential(
-            Upscale(i, 8 * d),
-            Residual(8 * d),
-            Upscale(8 * d, 8 * d),
-            Residual(8 * d),
-            Upscale(8 * d, 4 * d),
-            Residual(4 * d),
-            Upscale(4 * d, 2 * d),
-            Residual(2 * d),
-        )
-        # four pictures of half the size are interleaved: the first by a 1 x 1, three by 3 x 3 kernels
-        self.out = nn.ModuleList(nn.Conv2d(2 * d, 3, kernel, padding=kernel // 2) for kernel in (1, 3, 3, 3))
-        self.mask = nn.Sequential(
-            Upscale(i, 8 * m), Upscale(8 * m, 8 * m), Upscale(8 * m, 4 * m), Upscale(4 * m, 2 * m),
-            Upscale(2 * m, m),
-        )  # fmt: skip
-        self.out_mask = nn.Conv2d(m, 1, 1)
-
-    def forward(
-        self, features: Float[Tensor, "b i s s"]
-    ) -> tuple[Float[Tensor, "b 3 r r"], Float[Tensor, "b 1 r r"]]:
-        """Face and mask in [0, 1]."""
-        drawn = self.face(features)
-        parts = torch.stack([convolution(drawn) for convolution in self.out], dim=2)  # b 3 4 h w
-        face = F.pixel_shuffle(parts.flatten(1, 2), 2)
-        return torch.sigmoid(face), torch.sigmoid(self.out_mask(self.mask(features)))
-
-
 class AmpNetwork(nn.Module):
     """The whole of AMP; implements ``learning.SwapModel``."""
 
@@ -153,8 +106,8 @@ class AmpNetwork(nn.Module):
         self.encoder = Encoder(settings)
         self.inter_source = Inter(settings)
         self.inter_target = Inter(settings)
-        self.decoder = Decoder(settings)
-        init_glorot(self)
+        self.decoder = Decoder(settings, settings.inter_dims)
+        init_weights(self, settings.init)
 
     def reconstruct(
         self, source: Float[Tensor, "b 3 r r"], target: Float[Tensor, "c 3 r r"]
@@ -186,6 +139,7 @@ class AmpNetwork(nn.Module):
             target=Drawing(target_face, target_mask),
             codes=codes,
             draw_swap=draw_swap,
+            latents=(source_flat, target_flat),
         )
 
     forward = reconstruct

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable
+from functools import lru_cache
 
 import torch
 import torch.nn.functional as F
@@ -59,6 +60,7 @@ def receptive_field(strides: Iterable[int]) -> int:
     return field
 
 
+@lru_cache(maxsize=32)
 def find_strides(patch: int) -> tuple[int, ...]:
     """The strides of up to nine 3 x 3 convolutions, the first of stride 2, that see about ``patch`` pixels.
 
@@ -82,8 +84,9 @@ class UNetPatchDiscriminator(nn.Module):
 
     A U-Net of 3 x 3 convolutions without normalisation: its bottleneck gives a logit for every patch, its end
     one for every pixel (Schönfeld et al. 2020, "A U-Net based discriminator for generative adversarial
-    networks"; layers as in the reference implementation of arXiv 2005.05535). A layer of the way up is cut to
-    the size of the layer of the way down that it is put beside, so that any size of picture will do.
+    networks"; layers as in the reference implementation of arXiv 2005.05535). A layer of the way up is cut at
+    the right and the bottom to the size of the layer of the way down that it is put beside, as there, and so
+    that any size of picture will do.
 
     Args:
         patch: side of the patches that the bottleneck is to see, pixels; see ``find_strides``.
