@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from importlib import resources
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 import torch.nn.functional as F
@@ -29,6 +29,7 @@ _EPSILON = 1e-8
 """Added to a squared length: a place without features has no direction."""
 
 
+@runtime_checkable
 class Features(Protocol):
     """What gives features, and stays as it is while others learn from it."""
 
