@@ -118,14 +118,14 @@ def test_every_truncation_and_many_changed_bytes_end_in_our_error(tmp_path):
             read_pickle(written(tmp_path, data[:end]))
     random = np.random.default_rng(0)
     refused = 0
-    for _ in range(1500):
+    for _ in range(400):
         broken = bytearray(data)
         broken[random.integers(len(data))] = random.integers(256)
         try:
             read_pickle(written(tmp_path, bytes(broken)))
         except DataError:
             refused += 1
-    assert refused > 500
+    assert refused > 100
 
 
 def test_a_piece_that_says_it_is_huge_takes_no_memory(tmp_path):
