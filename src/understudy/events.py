@@ -65,6 +65,16 @@ class Progress(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Measured(Event):
+    """Figures of quality were taken, on what is never learned from where there is such."""
+
+    step: int
+    """Training steps behind them."""
+    figures: Mapping[str, float]
+    """By name; the group before a slash, as in ``heldout/ssim_target``."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class StageDone(Event):
     """A stage ended well."""
 

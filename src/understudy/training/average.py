@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -41,8 +42,8 @@ class WeightAverage:
         if (step + 1) % self.settings.every:
             return
         decay = min(self.settings.decay, (1 + step) / (10 + step)) ** self.settings.every
-        for name, average in self.average.items():
-            average.lerp_(self.weights[name], 1 - decay)
+        together: Any = torch  # its stub lacks the operations on lists
+        together._foreach_lerp_(list(self.average.values()), list(self.weights.values()), 1 - decay)
 
     @contextmanager
     def applied(self) -> Generator[None, None, None]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from typing import Literal
 
 from torch import nn
 
@@ -18,11 +20,30 @@ class LoopSettings:
     """Steps after which the run is done; None: until the time is up."""
     time: float | None = None
     """Seconds of training after which the run is done, those of earlier calls included; None: until the steps
-    are done. Neither: until it is stopped."""
+    are done. Neither: until it is stopped, or ``until``."""
+    until: Literal["none", "plateau"] = "none"
+    """plateau: the run is also done when ``figure`` has stopped getting better."""
+    figure: str = "heldout/ssim_target"
+    """The measured figure that a plateau is of; the end of its name is enough."""
+    figure_falls: bool = False
+    """Less of the figure is better."""
+    patience: int = 10
+    """Measurements without a new best that make a plateau."""
+    measure_every: int | None = None
+    """Steps between measurements; None: at every checkpoint."""
     seed: int = 0
     """Everything random follows from it."""
     precision: Precision = "auto"
-    """bf16: convolutions in bfloat16, weights and losses in single precision; auto: where supported."""
+    """bf16: convolutions in bfloat16, weights and losses in single precision; fp16: the same in float16 with
+    scaled losses, for a GPU that knows no bfloat16; auto: what the device computes fastest."""
+    tf32: bool = True
+    """On a GPU single precision is multiplied with 10 bits of mantissa, where it knows how."""
+    accumulate: int = 1
+    """Parts that a batch is learned in, one after another, to fit a small card; the gradient is the whole
+    batch's."""
+    compile: Literal["off", "default", "graphs", "max-autotune"] = "off"
+    """Let torch fuse the step's kernels; graphs: and replay them as CUDA graphs; max-autotune: and try which
+    are fastest. The first step takes minutes. For a GPU: on a processor it is slower."""
     threads: int = 0
     """Threads of computation; 0: one or all cores, whichever trial steps show to be faster when the run is
     started; a run that goes on keeps its number."""
@@ -34,9 +55,11 @@ class LoopSettings:
     """Seconds between reports of progress."""
     keep: int = 2
     """Newest checkpoints that are kept, besides the best."""
+    backups: bool = False
+    """Keep older checkpoints too: one an hour for a day, one a day for a month, then one a month."""
     collapse: float = 5.0
-    """The run goes back to its last checkpoint, at half the rate, when the smoothed loss is so many times its
-    lowest, or no number."""
+    """The run goes back to its last good checkpoint, at half the rate, when its smoothed loss is this many
+    times the lowest, or no number, or when what the model draws goes blank."""
 
     def __post_init__(self) -> None:
         if self.steps is not None and self.steps < 1:
@@ -45,6 +68,10 @@ class LoopSettings:
             raise ConfigError(f"time: there is nothing to train in {self.time} seconds; give more")
         if self.keep < 1:
             raise ConfigError(f"keep: at least 1 checkpoint must stay, got {self.keep}")
+        for name in ("accumulate", "patience", "measure_every"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ConfigError(f"{name}: wanted 1 or more, got {value}")
 
     def fraction(self, step: int, elapsed: float) -> float:
         """How much of the run is done, in [0, 1]; bounded by steps alone it does not depend on the clock."""
@@ -72,4 +99,7 @@ class LoopSettings:
         """Bytes that the checkpoints and the swapper of a run take at most."""
         weights = sum(parameter.nbytes for parameter in module.parameters())
         kept = self.keep + 2  # the newest, the best, and the one being written
+        if self.backups:
+            hours, days = (24, 30) if self.time is None else (self.time / 3600, self.time / 86400)
+            kept += math.ceil(min(24, hours)) + math.ceil(min(30, days))
         return weights * (4 * kept + 1)  # weights, their average and two moments each; the swapper once

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -59,7 +61,9 @@ def _groups(checkpoint: Checkpoint) -> dict[str, Mapping[str, Tensor]]:
     }
 
 
-def save(folder: Path, checkpoint: Checkpoint, *, best: bool = False, keep: int = 2) -> Path:
+def save(
+    folder: Path, checkpoint: Checkpoint, *, best: bool = False, keep: int = 2, backups: bool = False
+) -> Path:
     """Write a checkpoint, name it in ``latest``, and remove older ones.
 
     Args:
@@ -67,6 +71,7 @@ def save(folder: Path, checkpoint: Checkpoint, *, best: bool = False, keep: int 
         checkpoint: what to write.
         best: name it in ``best`` too.
         keep: how many of the newest stay, apart from the best.
+        backups: older ones stay too, the fewer the older, see ``kept_backups``.
 
     Returns:
         The checkpoint's folder.
@@ -83,17 +88,65 @@ def save(folder: Path, checkpoint: Checkpoint, *, best: bool = False, keep: int 
             for name, group in groups.items()
             if group
         }
-        state = {"format": FORMAT, "step": checkpoint.step, **checkpoint.state, "files": files}
+        about = {"format": FORMAT, "step": checkpoint.step, "saved": time.time()}
+        state = {**about, **checkpoint.state, "files": files}
         state["sha256"] = _own_hash(state)
         durable.fill(part / "state.json", [json.dumps(state, indent=1).encode()])
     durable.write_text(folder / "latest", path.name + "\n")
     if best:
         durable.write_text(folder / "best", path.name + "\n")
-    kept = {*steps(folder)[-keep:], path.name, _named(folder, "best")}
-    for name in steps(folder):
+    names = steps(folder)
+    kept = {*names[-keep:], path.name, _named(folder, "best")}
+    if backups:
+        kept |= kept_backups({name: _saved_at(folder / name) for name in names}, time.time())
+    for name in names:
         if name not in kept:
             durable.remove_folder(folder / name)
     return path
+
+
+def kept_backups(saved: Mapping[str, float], now: float) -> set[str]:
+    """Which checkpoints stay as backups: the first of each hour for a day, of each day for a month.
+
+    Of what is older, the first of every thirty days stays. Hours and days are those of the clock, so that
+    what was chosen once stays chosen as long as its kind lasts.
+
+    Args:
+        saved: when each checkpoint was made, seconds since 1970.
+        now: the time, likewise.
+    """
+    hour, day, month = 3600, 86400, 30 * 86400
+    kept: set[str] = set()
+    for length, span in ((hour, day), (day, month), (month, math.inf)):
+        first: dict[int, str] = {}
+        for name in sorted(saved, key=lambda name: saved[name]):
+            if now - saved[name] < span:
+                first.setdefault(int(saved[name] // length), name)
+        kept |= set(first.values())
+    return kept
+
+
+def _saved_at(path: Path) -> float:
+    """When a checkpoint was made; what does not say so is judged by its file."""
+    try:
+        text = (path / "state.json").read_text("utf-8")
+        return float(json.loads(text)["saved"])
+    except (ValueError, KeyError, TypeError):
+        return (path / "state.json").stat().st_mtime
+    except OSError:
+        return 0.0  # no checkpoint any more; who is asked for the best will say so
+
+
+def set_aside(folder: Path, step: int) -> Path:
+    """Take a checkpoint out of use without losing it: ``<step>.fallen``.
+
+    Returns:
+        Where it lies now.
+    """
+    path = folder / f"{step:08d}"
+    aside = path.with_name(f"{path.name}.fallen")
+    durable.replace_folder(path, aside)
+    return aside
 
 
 def load(folder: Path) -> tuple[Checkpoint | None, list[str]]:
@@ -166,7 +219,7 @@ def read(path: Path) -> Checkpoint:
         optimizer=groups.get("optimizer", {}),
         critics=groups.get("critics", {}),
         critics_optimizer=groups.get("critics_optimizer", {}),
-        state={key: value for key, value in state.items() if key not in ("files", "format")},
+        state={key: value for key, value in state.items() if key not in ("files", "format", "saved")},
     )
 
 

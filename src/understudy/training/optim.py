@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -24,10 +24,13 @@ class OptimizerSettings:
     """Learning rate at its highest."""
     warm_up: int = 100
     """Steps over which the rate grows from nothing."""
-    schedule: Literal["constant", "cosine"] = "cosine"
-    """After the warm-up: stay, or fall along half a cosine until the end of the run."""
+    schedule: Literal["constant", "cosine", "waves"] = "cosine"
+    """After the warm-up: stay; fall along half a cosine until the end of the run; or go down to nothing and
+    up again, as DeepFaceLab does with its learning-rate dropout."""
     final: float = 0.01
     """What is left of the rate at the end of a cosine, as a fraction."""
+    period: int = 500
+    """Steps from crest to crest of the waves."""
     clip: float | None = 1.0
     """Largest norm of all gradients together; larger ones are shortened. None: as they come."""
     share: float = 1.0
@@ -46,6 +49,8 @@ class OptimizerSettings:
         if self.schedule == "cosine":
             wave = 0.5 * (1 + math.cos(math.pi * min(max(done, 0.0), 1.0)))
             rate *= self.final + (1 - self.final) * wave
+        elif self.schedule == "waves":
+            rate *= 0.5 * (1 + math.cos(2 * math.pi * (step % self.period) / self.period))
         return rate
 
     def build(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
@@ -72,6 +77,8 @@ class AdaBelief(torch.optim.Optimizer):
         betas: decay of both moments.
         eps: added to the root of the second moment.
         bias_correction: divide the moments by what their start at zero makes them too small.
+        foreach: all weights in few kernels, for which there must be room for their values once more; None: on
+            a GPU. One weight after another stays in a processor's cache.
     """
 
     def __init__(
@@ -81,37 +88,58 @@ class AdaBelief(torch.optim.Optimizer):
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-6,
         bias_correction: bool = True,
+        foreach: bool | None = None,
     ) -> None:
-        super().__init__(
-            parameters, {"lr": lr, "betas": betas, "eps": eps, "bias_correction": bias_correction}
-        )
+        rule = {"lr": lr, "betas": betas, "eps": eps, "bias_correction": bias_correction, "foreach": foreach}
+        super().__init__(parameters, rule)
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]  # no closure
         """Update the weights once."""
         assert closure is None, "AdaBelief needs one evaluation a step"
         for group in self.param_groups:
-            for parameter in group["params"]:
-                if parameter.grad is not None:
-                    self._update(parameter, parameter.grad, group)
+            held = [parameter for parameter in group["params"] if parameter.grad is not None]
+            if not held:
+                continue
+            together = group["foreach"]
+            if together is None:
+                together = held[0].device.type == "cuda"
+            if not together:
+                for parameter in held:
+                    self._update([parameter], group)
+                continue
+            counts = [float(self._memory(parameter)["step"]) for parameter in held]
+            for count in dict.fromkeys(counts):  # a weight that joined later has its own correction
+                self._update([p for p, mine in zip(held, counts, strict=True) if mine == count], group)
 
-    def _update(self, parameter: Tensor, gradient: Tensor, group: dict[str, Any]) -> None:
+    def _memory(self, parameter: nn.Parameter) -> dict[str, Any]:
         state = self.state[parameter]
         if not state:
             state["step"] = torch.zeros(())
             state["mean"] = torch.zeros_like(parameter)
             state["surprise"] = torch.zeros_like(parameter)
-        state["step"] += 1
-        (first, second), count = group["betas"], float(state["step"])
-        mean, surprise = state["mean"], state["surprise"]
-        mean.lerp_(gradient, 1 - first)
-        difference = gradient - mean
-        surprise.mul_(second).addcmul_(difference, difference, value=1 - second)
-        root, rate = surprise.sqrt(), float(group["lr"])
+        return state
+
+    def _update(self, parameters: list[nn.Parameter], group: dict[str, Any]) -> None:
+        """Update weights that have been updated equally often."""
+        memory = [self._memory(parameter) for parameter in parameters]
+        for state in memory:
+            state["step"] += 1
+        (first, second), count = group["betas"], float(memory[0]["step"])
+        means, surprises = [state["mean"] for state in memory], [state["surprise"] for state in memory]
+        gradients = [cast("Tensor", parameter.grad) for parameter in parameters]
+        together: Any = torch  # its stub lacks the operations on lists
+        together._foreach_lerp_(means, gradients, 1 - first)
+        differences = together._foreach_sub(gradients, means)
+        together._foreach_mul_(surprises, second)
+        together._foreach_addcmul_(surprises, differences, differences, 1 - second)
+        del differences  # its room is wanted for the roots
+        roots, rate = together._foreach_sqrt(surprises), float(group["lr"])
         if group["bias_correction"]:
-            root.div_(math.sqrt(1 - second**count))
+            together._foreach_div_(roots, math.sqrt(1 - second**count))
             rate /= 1 - first**count
-        parameter.addcdiv_(mean, root.add_(group["eps"]), value=-rate)
+        together._foreach_add_(roots, group["eps"])
+        together._foreach_addcdiv_(parameters, means, roots, -rate)
 
 
 class Stepper:
@@ -127,23 +155,42 @@ class Stepper:
         self.named = {name: p for name, p in module.named_parameters() if p.requires_grad}
         self.parameters = list(self.named.values())
         self.optimizer = settings.build(self.parameters)
+        # which weights move is the same on every process of a run, whatever the model draws before
+        self.random = torch.Generator(self.parameters[0].device) if settings.share < 1.0 else None
 
-    def step(self, rate: float) -> None:
-        """Update the weights by the gradients that are there, and forget these."""
+    def step(
+        self, rate: float, *, seed: int | None = None, scaler: torch.amp.GradScaler | None = None
+    ) -> None:
+        """Update the weights by the gradients that are there, and forget these.
+
+        Args:
+            rate: learning rate.
+            seed: of the weights that move; None: the next ones.
+            scaler: by which the gradients were scaled; None: by nothing. Its ``update`` is the caller's.
+        """
+        if scaler:
+            scaler.unscale_(self.optimizer)
         if self.settings.clip is not None:
             nn.utils.clip_grad_norm_(self.parameters, self.settings.clip, foreach=True)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        if self.settings.share >= 1.0:
-            self.optimizer.step()
+        before = [p.detach().clone() for p in self.parameters] if self.random else []
+        if scaler:
+            scaler.step(self.optimizer)
         else:
-            before = [p.detach().clone() for p in self.parameters]
             self.optimizer.step()
-            with torch.no_grad():
-                for parameter, old in zip(self.parameters, before, strict=True):
-                    moved = torch.rand_like(parameter) < self.settings.share
-                    parameter.copy_(torch.where(moved, parameter, old))
+        if self.random:
+            self._hold_most(before, self.random, seed)
         self.optimizer.zero_grad(set_to_none=True)
+
+    @torch.no_grad()
+    def _hold_most(self, before: list[Tensor], random: torch.Generator, seed: int | None) -> None:
+        """Give all but a share of the weights their old values back."""
+        if seed is not None:
+            random.manual_seed(seed)
+        for parameter, old in zip(self.parameters, before, strict=True):
+            moved = torch.empty_like(parameter).uniform_(generator=random) < self.settings.share
+            torch.where(moved, parameter, old, out=parameter)
 
     def state(self) -> dict[str, Tensor]:
         """The optimiser's memory as named tensors, by the weights' names."""

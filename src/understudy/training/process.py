@@ -12,7 +12,9 @@ import platform
 import sys
 from typing import Literal
 
-Precision = Literal["auto", "bf16", "fp32"]
+from understudy.errors import ConfigError
+
+Precision = Literal["auto", "bf16", "fp16", "fp32"]
 
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
 
@@ -44,19 +46,31 @@ def cores() -> int:
     return os.cpu_count() or 1
 
 
-def resolve_precision(wanted: Precision, device: str) -> Literal["bf16", "fp32"]:
-    """``auto`` as what the device computes fastest: bfloat16 where its units know it, else single precision.
+def resolve_precision(wanted: Precision, device: str) -> Literal["bf16", "fp16", "fp32"]:
+    """``auto`` as what the device computes fastest; bfloat16 is preferred, since it needs no scaled losses.
 
     Args:
         wanted: the setting.
         device: torch's type of device, ``cpu`` or ``cuda``.
+
+    Raises:
+        ConfigError: float16 on a processor.
     """
+    if wanted == "fp16" and device != "cuda":
+        raise ConfigError(
+            f"precision: fp16 is for a GPU; on {device} it is slower than fp32 and less exact; "
+            "choose auto, bf16 or fp32"
+        )
     if wanted != "auto":
         return wanted
     import torch
 
     if device == "cuda":
-        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
+        if torch.cuda.is_bf16_supported(including_emulation=False):
+            return "bf16"
+        return (
+            "fp16" if torch.cuda.get_device_capability() >= (7, 0) else "fp32"
+        )  # tensor cores from Volta on
     if device == "cpu":
         known = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
         tiles = getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
@@ -64,8 +78,16 @@ def resolve_precision(wanted: Precision, device: str) -> Literal["bf16", "fp32"]
     return "fp32"
 
 
-def peak_memory() -> int:
-    """The most memory that the process has had at once, bytes; 0 where the system does not say."""
+def peak_memory(device: str = "cpu") -> int:
+    """The most memory that the process has had at once, bytes; 0 where the system does not say.
+
+    Args:
+        device: ``cuda`` for tensors on this process's GPU instead.
+    """
+    if device == "cuda":
+        import torch
+
+        return torch.cuda.max_memory_allocated()
     try:
         import resource
     except ImportError:  # Windows

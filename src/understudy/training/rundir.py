@@ -36,12 +36,13 @@ class RunFolder:
 
     Args:
         path: an existing run; ``create`` makes a new one.
+        guest: only look at it: for the processes of a run that do not lead it.
 
     Raises:
         CheckpointError: there is no run.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, guest: bool = False) -> None:
         if not (path / "recipe.toml").is_file():
             raise CheckpointError(f"{path}: not the folder of a run (it has no recipe.toml)")
         self.path = path
@@ -50,6 +51,8 @@ class RunFolder:
         self.inbox = path / "inbox"
         self.swapper = path / "swapper"
         self.events = path / "events.jsonl"
+        if guest:
+            return
         for folder in (self.checkpoints, self.previews, self.inbox, self.swapper):
             folder.mkdir(exist_ok=True)  # zip programs and people drop empty folders
         for folder in (path, self.checkpoints, self.previews, self.swapper):
