@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 import torch
 from torch import nn
 
-from understudy.learning import Drawing, Outcome, Reconstruction
+from understudy.learning import Drawing, Outcome
 from understudy.losses import LOSSES, PictureLoss, StepLoss
 
 OF_PICTURES = [name for name in LOSSES.names() if issubclass(LOSSES[name], PictureLoss)]
@@ -23,11 +25,11 @@ def step(model, batch, *, detached=False):
     def as_seen(x):
         return x.detach().float() if detached else x.float()
 
-    made = Reconstruction(
+    made = dataclasses.replace(
+        made,
         source=Drawing(as_seen(made.source.face), as_seen(made.source.mask)),
         target=Drawing(as_seen(made.target.face), as_seen(made.target.mask)),
         codes=tuple(code.detach() for code in made.codes) if detached else made.codes,
-        draw_swap=made.draw_swap,
     )
     return Outcome(batch=batch, made=made)
 
