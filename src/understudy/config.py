@@ -324,7 +324,7 @@ def _recipes(words: Sequence[str], default: tuple[str, ...]) -> tuple[str, ...]:
 
 def _apply(config: C, recipe: Mapping[str, Any], sections: Mapping[str, str], name: str) -> C:
     """A recipe's tables over the parts of a command that they are for."""
-    known = ("extract", "train", "merge")
+    known = ("extract", "train", "pretrain", "merge")
     for section, changes in recipe.items():
         if section not in known:
             raise ConfigError(f"recipe {name}: wanted the tables {', '.join(known)}, got {section!r}")

@@ -1,0 +1,65 @@
+"""``understudy pretrain``: a crowd of performers to weights that other runs may start from."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.markup import escape
+
+from understudy import config
+from understudy.cli.show import console, first_interrupt, follow
+from understudy.cli.words import seconds_of
+from understudy.pipelines import pretrain as pretraining
+from understudy.training.rundir import RunFolder
+
+
+@dataclass(frozen=True, kw_only=True)
+class Command(pretraining.PretrainSettings):
+    """The command's flags."""
+
+    runs: Path = Path("runs")
+    """Folder in which a new run makes its own."""
+    run: Path | None = None
+    """Folder of a run to go on with, exactly as it would have gone on; its recipe holds."""
+    time: str | None = None
+    """Training time, those of earlier calls included: 90s, 10m, 2h30m."""
+    steps: int | None = None
+    """Training steps, those of earlier calls included."""
+    recipe: tuple[str, ...] = ()
+    """Recipes by name or file, left to right, under the command line: start, cpu, quick96."""
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Runs the command."""
+    command = config.parse(
+        Command(),
+        arguments,
+        prog="understudy pretrain",
+        description="Teach a model faces in general, from a crowd of synthetic performers that is drawn for "
+        "it. A training on two persons may then start from its weights: understudy train --start-from RUN.",
+        sections={"train": "", "pretrain": ""},
+    )
+    seconds = seconds_of(command.time) if command.time is not None else None
+    if command.run is not None:
+        folder = RunFolder(command.run)
+    else:
+        settings = config.merge(
+            pretraining.PretrainSettings(), config.base_of(command, pretraining.PretrainSettings)
+        )
+        if seconds is not None or command.steps is not None:
+            bounded = dataclasses.replace(settings.loop, time=seconds, steps=command.steps)
+            settings = dataclasses.replace(settings, loop=bounded)
+        folder = pretraining.start(settings, command.runs)
+    stopped = False
+
+    def ask() -> None:
+        nonlocal stopped
+        stopped = True
+
+    with first_interrupt(ask, "saving; Ctrl-C again to stop at once"):
+        done = follow(pretraining.pretrain(folder, steps=command.steps, time=seconds, stop=lambda: stopped))
+    console.print(escape(f"run: {folder.path}"))
+    return 130 if done.get("train", {}).get("state") == "stopped" else 0
