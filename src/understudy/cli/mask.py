@@ -1,0 +1,210 @@
+"""``understudy mask``: a network that knows which pixels are face, trained by the user."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import itertools
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.markup import escape
+
+from understudy import config
+from understudy.cli.show import console, first_interrupt, follow
+from understudy.cli.words import seconds_of
+from understudy.errors import ConfigError
+from understudy.faces.faceset import FaceSet
+from understudy.pipelines import mask_apply, segmentation
+from understudy.training.rundir import RunFolder
+
+
+@dataclass(frozen=True, kw_only=True)
+class Train(segmentation.MaskTrainSettings):
+    """The flags of ``mask train``."""
+
+    faces: tuple[Path, ...] = ()
+    """Face sets with labels: masks/*.json (polygons) or masks/*.png (painted). They may stand before the
+    flags."""
+    output: Path | None = None
+    """Folder of the run (-o); one that is there goes on, with its own recipe."""
+    time: str | None = None
+    """Training time, those of earlier calls included: 90s, 10m, 2h30m."""
+    steps: int | None = None
+    """Training steps, those of earlier calls included."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Apply:
+    """The flags of ``mask apply``."""
+
+    faces: tuple[Path, ...] = ()
+    """Face sets; they may stand before the flags."""
+    segmenter: Path | None = None
+    """The run that trained it, or its weights.safetensors."""
+    again: bool = False
+    """Make masks anew that a segmenter made before; painted ones stay in any case."""
+    batch: int = 8
+    """Faces at a time."""
+    device: str = "auto"
+    """auto, cpu, cuda or cuda:N."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Remove:
+    """The flags of ``mask remove``."""
+
+    faces: tuple[Path, ...] = ()
+    """Face sets; they may stand before the flags."""
+    painted: bool = False
+    """Also masks that a person painted or another program made."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Show:
+    """The flags of ``mask show``."""
+
+    faces: tuple[Path, ...] = ()
+    """Face sets; they may stand before the flags."""
+    output: Path | None = None
+    """The sheet (-o), a PNG file; none: masks.png in the face set."""
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Runs the command."""
+    if not arguments or arguments[0] in ("-h", "--help"):
+        sys.stdout.write(_help() + "\n")
+        return 0 if arguments else 2
+    name, *rest = arguments
+    if name not in _ACTIONS:
+        near = difflib.get_close_matches(name, _ACTIONS, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise ConfigError(f"mask: wanted {', '.join(_ACTIONS)}, got {name!r}{hint}")
+    return _ACTIONS[name][0](_named(rest))
+
+
+def _help() -> str:
+    lines = [
+        "usage: understudy mask ACTION [FACES ...] [OPTIONS]",
+        "",
+        "Which pixels of a crop are face and which are hair, a hand or a cup before it.",
+        "",
+        "actions:",
+        *(f"  {name:<8}{sentence}" for name, (_, sentence) in _ACTIONS.items()),
+        "",
+        "understudy mask ACTION --help explains an action. Start with:",
+        "  understudy mask train --performers 40 --time 2h -o runs/mask",
+        "  understudy mask apply faces/target --segmenter runs/mask",
+    ]
+    return "\n".join(lines)
+
+
+def _named(arguments: Sequence[str]) -> list[str]:
+    """The words before the first flag are face sets."""
+    first = list(itertools.takewhile(lambda word: not word.startswith("-"), arguments))
+    return (["--faces", *first] if first else []) + list(arguments[len(first) :])
+
+
+def _open(paths: Sequence[Path], action: str) -> list[FaceSet]:
+    if not paths:
+        raise ConfigError(f"mask {action}: wanted at least one face set; see understudy mask {action} --help")
+    return [FaceSet.open(path) for path in paths]
+
+
+def _train(arguments: Sequence[str]) -> int:
+    command = config.parse(
+        Train(),
+        arguments,
+        prog="understudy mask train",
+        description="Train a mask network on labelled faces, on performers, or on both. Ctrl-C saves and "
+        "ends; the same command goes on as if never stopped.",
+    )
+    if command.output is None:
+        raise ConfigError("mask train: wanted --output RUN; see understudy mask train --help")
+    sets = [FaceSet.open(path) for path in command.faces]
+    seconds = seconds_of(command.time) if command.time is not None else None
+    if (command.output / "recipe.toml").is_file():
+        folder = RunFolder(command.output)
+    else:
+        base = segmentation.MaskTrainSettings
+        settings = config.merge(base(), config.base_of(command, base))
+        if seconds is not None or command.steps is not None:
+            bounded = dataclasses.replace(settings.loop, time=seconds, steps=command.steps)
+            settings = dataclasses.replace(settings, loop=bounded)
+        folder = segmentation.start(settings, sets, command.output)
+    stopped = False
+
+    def ask() -> None:
+        nonlocal stopped
+        stopped = True
+
+    active = {"train": False}
+    stream = segmentation.train(
+        folder,
+        sets,
+        steps=command.steps,
+        time=seconds,
+        device=command.device if command.device != "auto" else None,
+        stop=lambda: stopped,
+    )
+    with first_interrupt(ask, "saving; Ctrl-C again to stop at once", when=lambda: active["train"]):
+        done = follow(stream, stage=lambda name, begun: active.update(train=begun and name == "train"))
+    console.print(f"make masks with:\n  understudy mask apply FACES --segmenter {escape(str(folder.path))}")
+    return 130 if done.get("train", {}).get("state") == "stopped" else 0
+
+
+def _apply(arguments: Sequence[str]) -> int:
+    command = config.parse(
+        Apply(),
+        arguments,
+        prog="understudy mask apply",
+        description="Write a mask for every face that has none. An interrupted call goes on where it was.",
+    )
+    if command.segmenter is None:
+        raise ConfigError("mask apply: wanted --segmenter RUN; see understudy mask apply --help")
+    for faces in _open(command.faces, "apply"):
+        again, device, batch = command.again, command.device, command.batch
+        follow(mask_apply.apply_masks(command.segmenter, faces, again=again, device=device, batch=batch))
+        console.print(escape(f"look at {faces.path / mask_apply.SHEET}"))
+    return 0
+
+
+def _remove(arguments: Sequence[str]) -> int:
+    command = config.parse(
+        Remove(),
+        arguments,
+        prog="understudy mask remove",
+        description="Remove the masks that a segmenter made. Polygons are never removed.",
+    )
+    for faces in _open(command.faces, "remove"):
+        follow(mask_apply.remove_masks(faces, painted=command.painted))
+    return 0
+
+
+def _show(arguments: Sequence[str]) -> int:
+    command = config.parse(
+        Show(),
+        arguments,
+        prog="understudy mask show",
+        description="Count the masks of face sets and write a sheet of them: green a segmenter's, yellow a "
+        "person's.",
+    )
+    sets = _open(command.faces, "show")
+    if command.output is not None and len(sets) > 1:
+        raise ConfigError("mask show: --output is for one face set")
+    for faces in sets:
+        counts = ", ".join(f"{name} {count}" for name, count in mask_apply.count_masks(faces).items())
+        console.print(escape(f"{faces.path}: {counts}"))
+        for event in mask_apply.show_masks(faces, command.output):
+            console.print(escape(f"look at {getattr(event, 'path', '')}"))
+    return 0
+
+
+_ACTIONS: dict[str, tuple[Callable[[Sequence[str]], int], str]] = {
+    "train": (_train, "Train a mask network on labelled faces and on performers."),
+    "apply": (_apply, "Write masks into face sets with a trained network."),
+    "remove": (_remove, "Remove the masks that a network made."),
+    "show": (_show, "Count masks and write a sheet of them."),
+}
