@@ -6,7 +6,15 @@ import torch
 from scipy.ndimage import gaussian_filter
 from scipy.signal import correlate2d
 
-from understudy.nn.blocks import Downscale, PixelNorm, Residual, Upscale, groups_of, x_cos_x
+from understudy.nn.blocks import (
+    Downscale,
+    PixelNorm,
+    Residual,
+    Upscale,
+    groups_of,
+    shuffle_channels_last,
+    x_cos_x,
+)
 from understudy.nn.window import band_matrix, filter_separable, gaussian_blur, gaussian_window
 
 
@@ -46,6 +54,28 @@ def test_downscale_upscale_and_residual_by_scipy():
     inside = torch.from_numpy(leaky(convolved(residual.first, x), 0.2))[None]
     expected = leaky(x[0].numpy() + convolved(residual.second, inside), 0.2)
     assert residual(x)[0].detach().numpy() == pytest.approx(expected, abs=1e-5)
+
+
+def test_shuffle_with_channels_last_is_the_same_and_leaves_them_last():
+    x = torch.randn(2, 12, 5, 3).contiguous(memory_format=torch.channels_last).requires_grad_()
+    got, expected = shuffle_channels_last(x), torch.nn.functional.pixel_shuffle(x, 2)
+    assert torch.equal(got, expected)
+    assert got.is_contiguous(memory_format=torch.channels_last)
+    ways = torch.randn_like(expected)
+    gradients = [torch.autograd.grad(y, x, ways)[0] for y in (got, expected)]
+    assert torch.equal(*gradients)
+    assert gradients[0].is_contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.gpu
+def test_upscale_on_a_gpu_is_that_of_the_processor_with_channels_last():
+    block = Upscale(8, 4, shortcut=True).double()
+    x = torch.randn(2, 8, 6, 6, dtype=torch.float64)
+    expected = block(x)
+    block = block.to("cuda", memory_format=torch.channels_last)
+    got = block(x.cuda().contiguous(memory_format=torch.channels_last))
+    assert torch.allclose(got.cpu(), expected, atol=1e-12)
+    assert got.is_contiguous(memory_format=torch.channels_last)
 
 
 def test_x_cos_x_stands_in_every_block():

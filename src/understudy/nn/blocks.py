@@ -85,10 +85,29 @@ class Upscale(nn.Module):
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d h2 w2"]:
         """Twice the size, ``outputs`` channels."""
-        doubled = F.pixel_shuffle(self.convolution(x), 2)
+        doubled = shuffle_pixels(self.convolution(x))
         if self.shortcut is not None:
             doubled = doubled + F.interpolate(self.shortcut(x), scale_factor=2.0, mode="nearest")
         return self.activate(doubled, 0.1)
+
+
+def shuffle_pixels(x: Float[Tensor, "b c4 h w"]) -> Float[Tensor, "b c h2 w2"]:
+    """Pixel shuffle by two that keeps channels last where they are last.
+
+    On a GPU torch's own gives the channels back as planes, and every layer that follows would put them last
+    again.
+    """
+    if x.is_cuda and x.is_contiguous(memory_format=torch.channels_last):
+        return shuffle_channels_last(x)
+    return F.pixel_shuffle(x, 2)
+
+
+def shuffle_channels_last(x: Float[Tensor, "b c4 h w"]) -> Float[Tensor, "b c h2 w2"]:
+    """Pixel shuffle by two as one copy, from and to channels that are last in memory."""
+    faces, channels, height, width = x.shape
+    parts = x.permute(0, 2, 3, 1).reshape(faces, height, width, channels // 4, 2, 2)
+    rows = parts.permute(0, 1, 4, 2, 5, 3)  # b h (row) w (column) c
+    return rows.reshape(faces, 2 * height, 2 * width, channels // 4).permute(0, 3, 1, 2)
 
 
 class Residual(nn.Module):
