@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
 
-import cv2
-import numpy as np
 import torch
 from torch import nn
 
@@ -17,23 +15,23 @@ from understudy import config
 from understudy.contracts import Context
 from understudy.errors import CheckpointError, ConfigError, FaceSetError
 from understudy.events import Event, Planned, Warned
-from understudy.faces.faceset import FaceRecord, FaceSet
-from understudy.image.draw import features_mask, hull_mask
-from understudy.image.expression import expression_of_points
-from understudy.image.geometry import align, compose, invert
-from understudy.image.warp import crop
+from understudy.faces.faceset import FaceSet
 from understudy.learning import SwapModel
 from understudy.losses import LOSSES, Loss, PictureLoss
 from understudy.models import MODELS, ModelSettings
 from understudy.performers import TEST_SEEDS_FROM
+from understudy.pipelines.measuring import lend, make_meter
 from understudy.pipelines.setup import choose_device, make_context
 from understudy.pipelines.swapper import settings_without_name
-from understudy.training.augment import MARGIN, Augmentation, store_side
+from understudy.pipelines.training_faces import divide, load_few, load_stores
+from understudy.training.augment import Augmentation
 from understudy.training.average import AverageSettings
-from understudy.training.batches import FaceStore, SwapFeed
+from understudy.training.batches import TARGET, SwapFeed
+from understudy.training.held_out import HeldOut
 from understudy.training.loop import LoopSettings, Trainer
 from understudy.training.optim import OptimizerSettings
 from understudy.training.rundir import RunFolder, make_origin
+from understudy.training.store import FaceStore
 from understudy.training.task import SwapTask, SwapTaskSettings, Weighted
 
 FEWEST_FACES = 8
@@ -48,6 +46,11 @@ class TrainSettings:
     """auto, cpu, cuda or cuda:N."""
     batch: int = 8
     """Faces of each person a step."""
+    held_out: int = 16
+    """Faces of each person that are never learned from, to take figures on. They lie in whole stretches of
+    the footage, with as many unused ones round them; a tenth of the faces at most. 0 for none."""
+    memory: float = 0.5
+    """Share of the free memory that faces may take; more of them lie in a file in the run's folder."""
     model: ModelSettings = config.slot(MODELS, "df")
     """What learns."""
     losses: dict[str, Loss] = config.plugins(LOSSES, dssim={"weight": 10.0}, mse={"weight": 10.0})
@@ -66,6 +69,10 @@ class TrainSettings:
     def __post_init__(self) -> None:
         if self.batch < 1:
             raise ConfigError(f"batch: wanted 1 or more, got {self.batch}")
+        if self.held_out < 0:
+            raise ConfigError(f"held_out: wanted 0 or more faces, got {self.held_out}")
+        if not 0 <= self.memory <= 1:
+            raise ConfigError(f"memory: wanted a share between 0 and 1, got {self.memory:g}")
 
 
 def start(settings: TrainSettings, source: FaceSet, target: FaceSet, runs: Path) -> RunFolder:
@@ -128,27 +135,77 @@ def train(
     torch.manual_seed(settings.loop.seed)
     model = settings.model.build(make_context(chosen))
     assert isinstance(model, nn.Module)
-    side = max(model.resolution, model.output_resolution)
-    stores = [load_faces(faces, settings.model, side) for faces in (source, target)]
-    megabytes = sum(store.nbytes for store in stores) / 1e6
-    yield Planned(
-        lines=(
-            f"training on {len(stores[0])} faces of the source and {len(stores[1])} of the target "
-            f"({megabytes:.0f} MB)",
-        )
-    )
-    task = _task(settings, cast("SwapModel", model), stores[0], stores[1], chosen)
+    faces = yield from _load(run, settings, cast("SwapModel", model), source, target, chosen)
+    task = _task(settings, cast("SwapModel", model), faces, chosen)
     trainer = Trainer(task, run, settings.loop, settings.optimizer, settings.average, stop=stop)
     yield from trainer.train()
 
 
-def _task(
-    settings: TrainSettings, model: SwapModel, source: FaceStore, target: FaceStore, device: torch.device
-) -> SwapTask:
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Faces:
+    """What a run learns from, and what it is measured on."""
+
+    source: FaceStore
+    target: FaceStore
+    held_out: HeldOut | None
+
+
+def _load(
+    run: RunFolder,
+    settings: TrainSettings,
+    model: SwapModel,
+    source: FaceSet,
+    target: FaceSet,
+    device: torch.device,
+) -> Generator[Event, None, _Faces]:
+    """Reads the faces, those apart on which figures are taken."""
+    side = max(model.resolution, model.output_resolution)
+    sets = (source, target)
+    divisions = divide(run, sets, settings.held_out, settings.loop.seed)
+    stores = yield from load_stores(
+        sets,
+        [division.learned for division in divisions],
+        settings.model,
+        side,
+        cache=run.path / "cache",
+        memory=settings.memory,
+    )
+    apart = [
+        load_few(faces, division.measured, settings.model, side)
+        for faces, division in zip(sets, divisions, strict=True)
+    ]
+    megabytes = sum(store.nbytes for store in stores) / 1e6
+    line = (
+        f"training on {len(stores[0])} faces of the source and {len(stores[1])} of the target "
+        f"({megabytes:.0f} MB)"
+    )
+    if apart[0] is None or apart[1] is None:
+        yield Planned(lines=(line,))
+        return _Faces(source=stores[0], target=stores[1], held_out=None)
+    yield Planned(lines=(f"{line}; figures on {len(apart[0])} and {len(apart[1])} that are held out",))
+    lent = lend(make_context(device))
+    if lent.lacking:
+        yield Warned(
+            message=f"held-out figures are taken without {' and without '.join(lent.lacking)}; "
+            "understudy weights fetches what is missing"
+        )
+    spread = stores[TARGET].expressions.std(0)
+    meter = make_meter(lent, source, target, divisions[TARGET].measured, settings.model, spread)
+    held_out = HeldOut(
+        apart[0],
+        apart[1],
+        device=device,
+        chunk=settings.batch,
+        meters=[meter] if meter else [],
+    )
+    return _Faces(source=stores[0], target=stores[1], held_out=held_out)
+
+
+def _task(settings: TrainSettings, model: SwapModel, faces: _Faces, device: torch.device) -> SwapTask:
     """What the loop drives."""
     feed = SwapFeed(
-        source,
-        target,
+        faces.source,
+        faces.target,
         batch=settings.batch,
         resolution=model.resolution,
         output_resolution=model.output_resolution,
@@ -163,6 +220,7 @@ def _task(
         settings.task,
         name=settings.model.name,
         model_settings=settings_without_name(config.dump(settings.model)),
+        held_out=faces.held_out,
     )
 
 
@@ -192,45 +250,6 @@ def _remarks(run: RunFolder, source: FaceSet, target: FaceSet) -> Iterator[Event
                 message=f"the {name}'s face set has changed since the run was started: it goes on, but not "
                 "as it would have gone on"
             )
-
-
-def load_faces(faces: FaceSet, model: ModelSettings, resolution: int) -> FaceStore:
-    """Every face that may be learned from, framed for the model.
-
-    Args:
-        faces: a face set; rejected faces are left out.
-        model: says how much of the head a crop shows.
-        resolution: the larger of the model's input and output sides.
-    """
-    records = faces.for_training()
-    side = store_side(resolution)
-    return FaceStore.collect(
-        (frame_face(faces.read_crop(record), record, model, side) for record in records),
-        len(records),
-        resolution,
-        expression_of_points(np.stack([record.points for record in records])) if records else None,
-    )
-
-
-def frame_face(
-    picture: np.ndarray, record: FaceRecord, model: ModelSettings, side: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """A stored crop as a training picture: the model's square with its margin, and the masks in it.
-
-    The masks are of the face, and of eyes and mouth.
-
-    Args:
-        picture: the stored crop, RGB uint8 (s, s, 3).
-        record: its entry in the face set.
-        model: says how much of the head a crop shows.
-        side: of the training picture, pixels.
-    """
-    wanted = align(record.points, model.crop).crop_matrix(side, model.coverage * MARGIN)
-    stored = record.alignment.crop_matrix(picture.shape[0])
-    framed = crop(picture, compose(wanted, invert(stored)), side)
-    mask = hull_mask(record.points, wanted, side)
-    features = features_mask(record.points, wanted, side) * mask
-    return framed, cv2.convertScaleAbs(mask, alpha=255.0), cv2.convertScaleAbs(features, alpha=255.0)
 
 
 def _check(source: FaceSet, target: FaceSet) -> None:

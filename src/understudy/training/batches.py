@@ -1,136 +1,24 @@
-"""Faces in memory, and the batches that a step sees.
+"""The batches that a step sees: faces chosen by ``sampling``, read from a ``store``, changed by ``augment``.
 
-Which faces a step sees, and how they are augmented, is a pure function of the seed and the number of the
-step: there is no sampler state to save, and a run that goes on sees what it would have seen.
+All of it is a pure function of the seed and the number of the step.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
-from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int, UInt8
+from jaxtyping import Bool, Float
 from torch import Tensor
 
-from understudy.errors import FaceSetError, ShapeError
-from understudy.image.expression import EXPRESSION, mirrored
+from understudy.image.expression import mirrored
 from understudy.learning import Batch, Sample
-from understudy.training.augment import MARGIN, Augmentation, augment, draw, plain, store_side
+from understudy.training.augment import Augmentation, augment, draw, plain, store_side
+from understudy.training.sampling import faces_of_step
+from understudy.training.store import FaceStore
 
 SOURCE, TARGET = 0, 1
-
-
-class FaceStore:
-    """The faces of one person, framed for one model.
-
-    Args:
-        faces: red, green, blue, where the face is, where eyes and mouth are; an array in memory or one mapped
-            from a file.
-        expressions: what each face does, see ``image.expression``; None where nothing needs it.
-        margin: how many times the model's square the pictures are wide.
-    """
-
-    def __init__(
-        self,
-        faces: UInt8[np.ndarray, "..."],
-        expressions: Float[np.ndarray, "n 11"] | None = None,
-        *,
-        margin: float = MARGIN,
-    ) -> None:
-        if faces.ndim != 4 or faces.shape[1] != 5 or faces.shape[2] != faces.shape[3]:
-            raise ShapeError("faces", "(n, 5, S, S)", faces.shape)
-        if not len(faces):
-            raise FaceSetError("there is no face to learn from; extract some, or undo some rejections")
-        self.faces = faces
-        self.expressions = np.zeros((len(faces), len(EXPRESSION))) if expressions is None else expressions
-        self.margin = margin
-        self._resident: Tensor | None = None
-
-    @classmethod
-    def collect(
-        cls,
-        faces: Iterable[
-            tuple[UInt8[np.ndarray, "s s 3"], UInt8[np.ndarray, "s s"], UInt8[np.ndarray, "s s"]]
-        ],
-        count: int,
-        resolution: int,
-        expressions: Float[np.ndarray, "n 11"] | None = None,
-        *,
-        file: Path | None = None,
-    ) -> FaceStore:
-        """Gather faces one by one, so that they are in memory once.
-
-        Args:
-            faces: picture, mask of the face and mask of eyes and mouth each, of side
-                ``store_side(resolution)``, showing ``MARGIN`` times the model's square:
-                ``warp.crop(stored, matrix, side)`` with the matrix of
-                ``alignment.crop_matrix(side, coverage * MARGIN)`` behind the inverse of the stored crop's.
-            count: how many there are.
-            resolution: of the model, the larger of input and output.
-            expressions: what each face does; None where nothing needs it.
-            file: map them from this scratch file instead of holding them in memory.
-
-        Raises:
-            FaceSetError: there is none.
-            ShapeError: a picture or mask of another size.
-        """
-        side = store_side(resolution)
-        shape = (count, 5, side, side)
-        held = np.empty(shape, np.uint8) if file is None else np.memmap(file, np.uint8, "w+", shape=shape)
-        filled = 0
-        for picture, mask, features in faces:
-            if picture.shape != (side, side, 3) or mask.shape != (side, side) or features.shape != mask.shape:
-                raise ShapeError("face", f"({side}, {side}, 3) and its masks", picture.shape)
-            held[filled, :3] = picture.transpose(2, 0, 1)
-            held[filled, 3], held[filled, 4] = mask, features
-            filled += 1
-        return cls(held[:filled], expressions)
-
-    def __len__(self) -> int:
-        return len(self.faces)
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of all faces."""
-        return self.faces.nbytes
-
-    def rows(self, indices: Int[np.ndarray, "b"], device: torch.device) -> UInt8[Tensor, "b 5 s s"]:
-        """Faces by number, on the device; a GPU that has the room keeps them all."""
-        if device.type == "cuda" and self._resident is None and self.nbytes < _free_memory(device) / 4:
-            self._resident = torch.as_tensor(np.ascontiguousarray(self.faces)).to(device)
-        if self._resident is not None and self._resident.device == device:
-            return self._resident[torch.as_tensor(indices).to(device, non_blocking=True)]
-        rows = torch.as_tensor(np.ascontiguousarray(self.faces[indices]))
-        if device.type == "cuda":
-            return rows.pin_memory().to(device, non_blocking=True)
-        return rows.to(device)
-
-
-def _free_memory(device: torch.device) -> int:
-    free, _ = torch.cuda.mem_get_info(device)
-    return int(free)
-
-
-def faces_of_step(seed: int, person: int, step: int, count: int, batch: int) -> Int[np.ndarray, "b"]:
-    """Which faces a step sees: every face once in random order, then all again in another order.
-
-    Args:
-        seed: of the run.
-        person: ``SOURCE`` or ``TARGET``.
-        step: number of the step, from 0.
-        count: faces that the person has.
-        batch: faces a step.
-    """
-    places = np.arange(step * batch, (step + 1) * batch)
-    epochs = places // count
-    orders = {
-        int(epoch): np.random.default_rng([seed, person, 1, int(epoch)]).permutation(count)
-        for epoch in np.unique(epochs)
-    }
-    return np.array([orders[int(epoch)][place % count] for epoch, place in zip(epochs, places, strict=True)])
 
 
 class SwapFeed:

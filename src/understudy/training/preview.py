@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import cv2
@@ -16,17 +16,18 @@ from understudy.image.draw import sheet
 
 
 def contact_sheet(
-    columns: Mapping[str, Float[Tensor, "b 3 _ _"]], *, side: int = 0
+    columns: Mapping[str, Float[Tensor, "b 3 _ _"]], *, side: int = 0, labels: Sequence[str] = ()
 ) -> UInt8[np.ndarray, "h w 3"]:
     """Pictures side by side, one row a face.
 
     Args:
         columns: heading and pictures, RGB in [0, 1].
         side: pictures are brought to this size; 0 for at least 128 pixels by whole factors.
+        labels: what stands before each row; empty for none.
     """
     stacks = [_pictures(pictures, side) for pictures in columns.values()]
     rows = [list(row) for row in zip(*stacks, strict=True)]
-    return sheet(rows, columns=list(columns))
+    return sheet(rows, columns=list(columns), labels=labels)
 
 
 def _pictures(pictures: Float[Tensor, "b 3 s s"], side: int) -> UInt8[np.ndarray, "b t t 3"]:

@@ -25,6 +25,7 @@ from understudy.learning import (
 )
 from understudy.nn.window import soft_mask
 from understudy.training.batches import SwapFeed
+from understudy.training.held_out import HeldOut
 from understudy.training.preview import contact_sheet
 from understudy.training.rundir import SwapperFiles, save_swapper
 
@@ -92,6 +93,8 @@ class SwapTaskSettings:
     """Weight of the mask's squared error; 0 for none."""
     preview_faces: int = 6
     """Rows of a preview."""
+    preview_held_out: int = 2
+    """Rows of held-out faces below them, where faces are held out."""
 
 
 class SwapTask:
@@ -107,6 +110,7 @@ class SwapTask:
         settings: how they are combined.
         name: the model plugin's name, for the swapper.
         model_settings: its settings as plain data, for the swapper.
+        held_out: faces that no step sees, on which figures are taken; None: on faces that steps see.
     """
 
     def __init__(
@@ -118,6 +122,7 @@ class SwapTask:
         *,
         name: str,
         model_settings: Mapping[str, Any],
+        held_out: HeldOut | None = None,
     ) -> None:
         assert isinstance(model, nn.Module), "a swap model is an nn.Module"
         self.model = cast("SwapModel", model)
@@ -135,6 +140,7 @@ class SwapTask:
         self.settings = settings
         self.name = name
         self.model_settings = dict(model_settings)
+        self.held_out = held_out
 
     def batch(self, step: int) -> Batch:
         """Both persons' faces of a step."""
@@ -181,7 +187,10 @@ class SwapTask:
         return {f"critic_{name}": cast("Any", critic).critic(seen) for name, critic in self._critics.items()}
 
     def figures(self) -> dict[str, float]:
-        """Peak signal-to-noise ratio of unwarped faces inside the mask, decibels."""
+        """What ``held_out`` measures; without it the PSNR of training faces inside their mask, decibels."""
+        held_out = self.held_out
+        if held_out is not None:
+            return self._quietly(lambda: held_out.figures(self.model))
         batch = self.feed.plain(8)
         made = self._quietly(lambda: self.model.reconstruct(batch.source.input, batch.target.input))
         return {
@@ -190,21 +199,33 @@ class SwapTask:
         }
 
     def preview(self) -> UInt8[np.ndarray, "h w 3"]:
-        """Each person and their reconstruction, and the swap."""
-        batch = self.feed.plain(self.settings.preview_faces)
+        """Each person and their reconstruction, and the swap; then some held-out faces, marked as such."""
+        parts = [("", self.feed.plain(self.settings.preview_faces))]
+        if self.held_out is not None and self.settings.preview_held_out:
+            spread = np.linspace(0, len(self.held_out) - 1, self.settings.preview_held_out).round()
+            parts.append(("held out", self.held_out.batch(self.model, spread.astype(np.int64))))
+        columns: dict[str, list[Tensor]] = {}
+        for _, batch in parts:
+            for heading, pictures in self._preview_columns(batch).items():
+                columns.setdefault(heading, []).append(pictures)
+        labels = [label for label, batch in parts for _ in range(len(batch.source.truth))]
+        return contact_sheet(
+            {heading: torch.cat(pictures) for heading, pictures in columns.items()},
+            labels=labels if any(labels) else (),
+        )
+
+    def _preview_columns(self, batch: Batch) -> dict[str, Tensor]:
         source, target = batch.source.truth, batch.target.truth
         made = self._quietly(lambda: self.model.reconstruct(batch.source.input, batch.target.input))
         swapped, mask = self._quietly(lambda: self.model.swap(batch.target.input))
-        return contact_sheet(
-            {
-                "source": source,
-                "again": made.source.face,
-                "target": target,
-                "again ": made.target.face,
-                "swap": swapped,
-                "in place": torch.lerp(target, swapped.float(), mask.float()),
-            }
-        )
+        return {
+            "source": source,
+            "again": made.source.face,
+            "target": target,
+            "again ": made.target.face,
+            "swap": swapped,
+            "in place": torch.lerp(target, swapped.float(), mask.float()),
+        }
 
     def _quietly(self, call: Callable[[], R]) -> R:
         self.module.eval()
