@@ -145,7 +145,7 @@ def measure_swap(
         target: faces of the target.
         finders: networks that find and describe faces.
     """
-    vectors, points, frames = _read_faces(result, finders)
+    vectors, points, frames = read_faces(result, finders)
     before = {frame: found[0].points for frame, found in target.for_merging(target_name).items()}
     both = sorted(points.keys() & before.keys())
     after_points = np.stack([points[frame] for frame in both])
@@ -165,10 +165,14 @@ def measure_swap(
     )
 
 
-def _read_faces(
+def read_faces(
     video: Path, finders: Finders
 ) -> tuple[np.ndarray, dict[int, Float32[np.ndarray, "478 3"]], int]:
-    """Identity vectors of every second frame's largest face, landmarks by frame, number of frames."""
+    """The largest face of every frame.
+
+    Returns:
+        Identity vectors of every second frame's, landmarks by number of frame, number of frames.
+    """
     tracker = Tracker(finders.detector, finders.landmarker)
     embedder = finders.embedder
     points: dict[int, np.ndarray] = {}
