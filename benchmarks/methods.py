@@ -42,9 +42,9 @@ from understudy.pipelines.setup import Finders, build_finders, make_context
 from understudy.pipelines.train import TrainSettings, start, train
 
 PAIRS = ((5101, 5102), (5103, 5104))
-BASE = {
+FRAMING = {"crop": "full", "coverage": 0.8}
+BASE: dict[str, Any] = {
     "batch": 4,
-    "model": {"crop": "full", "coverage": 0.8},
     "augmentation": {"rotation": 4.0, "scale": 0.06, "shift": 0.02, "flip_source": 0.4, "flip_target": 0.4,
                      "warp_strength": 0.6, "color": 0.2},
     "optimizer": {"name": "adam", "rate": 1e-3, "warm_up": 100, "schedule": "cosine", "clip": 1.0},
@@ -97,11 +97,11 @@ def prepare(folder: Path, pair: tuple[int, int]) -> None:
     """Draw both videos and find their faces."""
     source, target = folder / "source.mp4", folder / "target.mp4"
     folder.mkdir(parents=True, exist_ok=True)
-    shared = {"size": (384, 384), "motion": 5100}
+    shown = PerformersSettings(seed=pair[0], frames=200, size=(384, 384), motion=5100)
     if not source.exists():
-        finish(draw(PerformersSettings(seed=pair[0], frames=200, **shared), source))
+        finish(draw(shown, source))
     if not target.exists():
-        finish(draw(PerformersSettings(seed=pair[1], swap_with=pair[0], frames=60, **shared), target))
+        finish(draw(dataclasses.replace(shown, seed=pair[1], swap_with=pair[0], frames=60), target))
     for name, video in (("source", source), ("target", target)):
         if not (folder / name / "done").exists():
             finish(extract((video,), folder / name, ExtractSettings()))
@@ -115,14 +115,9 @@ def figures_of(folder: Path, name: str, chosen: argparse.Namespace) -> dict[str,
     if kept.exists():
         return json.loads(kept.read_text())
     model, losses = METHODS[name]
-    settings = config.merge(
-        TrainSettings(),
-        {
-            **BASE,
-            "model": {**BASE["model"], **model, "resolution": chosen.resolution},
-            "losses": {**PLAIN, **losses},
-        },
-    )
+    changes = {**BASE, "losses": {**PLAIN, **losses}}
+    changes["model"] = {**FRAMING, **model, "resolution": chosen.resolution}
+    settings = config.merge(TrainSettings(), changes)
     loop = dataclasses.replace(
         settings.loop, steps=chosen.steps, threads=chosen.threads, save_every=1e6, preview_every=0.0
     )
@@ -156,7 +151,7 @@ def figures_of(folder: Path, name: str, chosen: argparse.Namespace) -> dict[str,
 
 
 def against_marks(result: Path, truth: Path, finders: Finders) -> tuple[float, float]:
-    """Mean distance to the exact swap's 68 points, percent of the eye distance; mean error of yaw and pitch."""
+    """Mean distance to the exact swap's 68 points, % of the eye distance; mean error of pose, degrees."""
     _, points, _ = read_faces(result, finders)
     rows = {row.frame: row for row in read_truth(truth)}
     marks: list[float] = []
