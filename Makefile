@@ -1,15 +1,18 @@
 # Thin on purpose: each target calls one file of scripts/.
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench install clean
+.PHONY: help demo test test-all check bench install clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## install, draw two performers, swap one into the other: demo/result.mp4, demo/report.html
 	@scripts/demo
 
 test: ## install if needed and run the tests
 	@scripts/test
+
+test-all: ## the same with everything that takes long: a run killed fifty times
+	@scripts/test --all
 
 check: ## format, lint, types, architecture
 	@scripts/check

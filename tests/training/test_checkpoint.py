@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 
 import pytest
 import torch
@@ -96,6 +97,54 @@ def test_old_ones_go_but_the_best_stays(tmp_path):
     for step in range(1, 7):
         checkpoint.save(tmp_path, make(step), best=step == 2, keep=2)
     assert checkpoint.steps(tmp_path) == ["00000002", "00000005", "00000006"]
+
+
+HOUR, DAY = 3600.0, 86400.0
+
+
+def test_backups_get_fewer_with_age():
+    now = 400 * DAY + 12.5 * HOUR
+    # one every ten minutes of fifty days
+    saved = {f"{n:08d}": now - n * HOUR / 6 for n in range(50 * 24 * 6)}
+    kept = sorted(now - saved[name] for name in checkpoint.kept_backups(saved, now))
+    young = [age for age in kept if age < DAY]
+    assert len(young) == 24
+    assert all(later - earlier == pytest.approx(HOUR) for earlier, later in pairwise(young))
+    middle = [age for age in kept if DAY <= age < 30 * DAY]
+    assert len(middle) == 29
+    assert all(later - earlier == pytest.approx(DAY) for earlier, later in pairwise(middle))
+    assert len(kept) - len(young) - len(middle) in (1, 2)
+
+
+def test_backups_once_chosen_stay_chosen():
+    saved: dict[str, float] = {}
+    start = 1000 * DAY
+    for minute in range(0, 3 * 24 * 60, 7):
+        now = start + 60.0 * minute
+        saved[f"{minute:08d}"] = now
+        kept = checkpoint.kept_backups(saved, now)
+        saved = {name: time for name, time in saved.items() if name in kept}
+        assert f"{0:08d}" in saved  # the first of all is the first of its hour, its day and its month
+    assert 24 <= len(saved) <= 28
+
+
+def test_backups_stay_beside_the_newest(tmp_path, monkeypatch):
+    now = 500 * DAY
+    for step in range(1, 13):
+        monkeypatch.setattr("time.time", lambda step=step: now + step * 0.25 * HOUR)
+        checkpoint.save(tmp_path, make(step), keep=2, backups=True)
+    # hours begin at steps 4, 8 and 12; 1 is the first of all
+    assert checkpoint.steps(tmp_path) == ["00000001", "00000004", "00000008", "00000011", "00000012"]
+    assert checkpoint.load(tmp_path)[0].state == make(12).state
+
+
+def test_set_aside_and_brought_back(tmp_path):
+    for step in (1, 2):
+        checkpoint.save(tmp_path, make(step))
+    aside = checkpoint.set_aside(tmp_path, 2)
+    assert checkpoint.load(tmp_path)[0].step == 1
+    aside.rename(tmp_path / "00000002")
+    assert equal(checkpoint.load(tmp_path)[0], make(2))
 
 
 def test_another_format_is_refused(tmp_path):

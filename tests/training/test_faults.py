@@ -10,6 +10,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -17,6 +18,7 @@ from understudy.training import checkpoint
 from understudy.training.rundir import load_swapper_files
 
 STEPS = 2
+KILLS = 50 if os.environ.get("UNDERSTUDY_TEST_ALL") else 5
 
 
 class Children:
@@ -30,8 +32,8 @@ class Children:
             env={**os.environ, "PYTHONWARNINGS": "error"},
         )
 
-    def run(self, name: str, fault: str = "none") -> int:
-        self.process.stdin.write(f"{name} {fault}\n")
+    def run(self, name: str, fault: str = "none", steps: int = STEPS) -> int:
+        self.process.stdin.write(f"{name} {fault} {steps}\n")
         self.process.stdin.flush()
         got, code = self.process.stdout.readline().split()
         assert got == name
@@ -95,6 +97,30 @@ def test_killed_round_every_operation_and_the_next_call_goes_on(children, expect
             assert same(children.weights(name), expected), (number, how)
             assert not list((children.folder / name).rglob(".*.part*"))
             shutil.rmtree(children.folder / name)
+
+
+@pytest.mark.slow
+def test_killed_at_random_moments_and_nothing_is_lost(children):
+    random = np.random.default_rng(os.getpid())
+    moments = random.uniform(0.01, 0.4, KILLS)
+    reached = 0
+    for number, moment in enumerate(moments):
+        assert children.run("unlucky", f"kill={moment}", 10**6) == -signal.SIGKILL, moments[: number + 1]
+        runs = list((children.folder / "unlucky").glob("*_df"))
+        if not runs:
+            continue
+        held, passed = checkpoint.load(runs[0] / "checkpoints")
+        assert passed == [], moments[: number + 1]  # whatever bears a checkpoint's name is whole
+        step = held.step if held else 0
+        assert step >= reached, moments[: number + 1]
+        reached = step
+        if (runs[0] / "swapper" / "weights.safetensors").exists():
+            load_swapper_files(runs[0] / "swapper")
+    assert reached > 0, moments
+    end = reached + 3
+    assert children.run("unlucky", steps=end) == 0
+    assert children.run("lucky", steps=end) == 0
+    assert same(children.weights("unlucky"), children.weights("lucky")), moments
 
 
 @pytest.mark.slow

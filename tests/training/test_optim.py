@@ -18,10 +18,12 @@ def steps_of(optimizer: torch.optim.Optimizer, parameter: nn.Parameter) -> np.nd
     return parameter.detach().numpy()
 
 
+@pytest.mark.parametrize("foreach", [True, False])
 @pytest.mark.parametrize("bias_correction", [True, False])
-def test_adabelief_against_the_formula(bias_correction):
+def test_adabelief_against_the_formula(bias_correction, foreach):
     parameter = nn.Parameter(torch.ones(3, dtype=torch.float64))
-    got = steps_of(AdaBelief([parameter], lr=0.1, bias_correction=bias_correction), parameter)
+    made = AdaBelief([parameter], lr=0.1, bias_correction=bias_correction, foreach=foreach)
+    got = steps_of(made, parameter)
     x, m, v = np.ones(3), np.zeros(3), np.zeros(3)
     for count, g in enumerate(GRADIENTS, 1):
         m = 0.9 * m + 0.1 * g
@@ -60,6 +62,16 @@ def test_rate_warms_up_and_falls_along_a_cosine():
     assert OptimizerSettings(rate=1.0, schedule="constant").rate_at(5000, 0.9) == 1.0
 
 
+def test_waves_go_down_to_nothing_and_up_again():
+    settings = OptimizerSettings(rate=1.0, warm_up=0, schedule="waves")
+    assert [settings.rate_at(step, 0.5) for step in (0, 125, 250, 500, 1250)] == pytest.approx(
+        [1.0, 0.5, 0.0, 1.0, 0.0]
+    )
+    assert OptimizerSettings(rate=1.0, warm_up=0, schedule="waves", period=8).rate_at(10, 0.0) == (
+        pytest.approx(0.5)
+    )
+
+
 def layer() -> nn.Module:
     torch.manual_seed(0)
     return nn.Sequential(nn.Conv2d(3, 8, 3), nn.Conv2d(8, 2, 1)).to(memory_format=torch.channels_last)
@@ -88,6 +100,38 @@ def test_learning_rate_dropout_moves_only_a_share():
     descend(Stepper(OptimizerSettings(share=0.3), module), module)
     after = torch.cat([p.detach().flatten() for p in module.parameters()])
     assert (before != after).float().mean() == pytest.approx(0.3, abs=0.08)
+
+
+def test_adabelief_together_is_adabelief_one_by_one():
+    one, other = layer(), layer()
+    alone, together = (
+        AdaBelief(module.parameters(), lr=1e-2, foreach=foreach)
+        for module, foreach in ((one, False), (other, True))
+    )
+    for step in range(20):
+        for module, optimizer in ((one, alone), (other, together)):
+            optimizer.zero_grad()
+            module(torch.ones(2, 3, 5, 5)).square().sum().backward()
+            if step < 5:  # one weight joins later, with a correction of its own
+                module[1].bias.grad = None
+            optimizer.step()
+    for mine, theirs in zip(one.parameters(), other.parameters(), strict=True):
+        assert torch.allclose(mine, theirs, rtol=1e-6, atol=1e-7)
+    assert float(together.state[other[1].bias]["step"]) == 15
+
+
+def test_which_weights_move_follows_from_the_seed_alone():
+    def moved(seed: int, draws: int) -> list[torch.Tensor]:
+        module = layer()
+        before = [p.detach().clone() for p in module.parameters()]
+        stepper = Stepper(OptimizerSettings(share=0.5, name="rmsprop"), module)
+        module(torch.ones(2, 3, 5, 5)).square().sum().backward()
+        torch.rand(draws)  # a model that draws at random itself
+        stepper.step(0.1, seed=seed)
+        return [p != b for p, b in zip(module.parameters(), before, strict=True)]
+
+    assert all(map(torch.equal, moved(7, 0), moved(7, 100)))
+    assert not all(map(torch.equal, moved(7, 0), moved(8, 0)))
 
 
 @pytest.mark.parametrize("name", ["adam", "rmsprop", "adabelief"])

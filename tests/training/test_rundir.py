@@ -44,6 +44,18 @@ def test_empty_folders_that_a_zip_dropped_come_back(tmp_path):
     assert RunFolder(run.path).inbox.is_dir()
 
 
+def test_a_guest_changes_nothing(tmp_path):
+    run = new(tmp_path)
+    run.inbox.rmdir()
+    left = run.path / ".latest.999999999.part"
+    left.touch()
+    assert RunFolder(run.path, guest=True).recipe == run.recipe
+    assert not run.inbox.exists()
+    assert left.exists()
+    assert RunFolder(run.path).inbox.exists()
+    assert not left.exists()
+
+
 def test_events_survive_a_torn_line(tmp_path):
     run = new(tmp_path)
     run.record(Progress(stage="train", done=1, values={"loss": 0.5}))

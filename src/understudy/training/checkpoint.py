@@ -120,9 +120,8 @@ def kept_backups(saved: Mapping[str, float], now: float) -> set[str]:
     for length, span in ((hour, day), (day, month), (month, math.inf)):
         first: dict[int, str] = {}
         for name in sorted(saved, key=lambda name: saved[name]):
-            if now - saved[name] < span:
-                first.setdefault(int(saved[name] // length), name)
-        kept |= set(first.values())
+            first.setdefault(int(saved[name] // length), name)
+        kept |= {name for name in first.values() if now - saved[name] < span}
     return kept
 
 
