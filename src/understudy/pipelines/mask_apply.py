@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from jaxtyping import Float32, UInt8
 
+from understudy.contracts import CropMode, Segmenter
 from understudy.errors import FaceSetError
 from understudy.events import Event, Progress, Saved, StageDone, StageStarted
 from understudy.faces.faceset import FaceRecord, FaceSet
@@ -28,7 +29,7 @@ from understudy.pipelines.segmentation import load_segmenter
 from understudy.pipelines.setup import make_context
 from understudy.provenance.labels import file_hash
 from understudy.training.preview import write_png
-from understudy.training.segmenter import TrainedSegmenter, weights_file
+from understudy.training.segmenter import weights_file
 
 STAGE = "masks"
 SHEET = "masks.png"
@@ -63,7 +64,8 @@ def apply_masks(
         OutputError: a mask cannot be written.
     """
     segmenter = load_segmenter(place, make_context(device))
-    about = {"segmenter": segmenter.settings.name, "sha256": file_hash(weights_file(place))}
+    how = segmenter.settings
+    about = {"segmenter": how.name, "sha256": file_hash(weights_file(place))}
     records = everybody(faces)
     if not records:
         raise FaceSetError(f"{faces.path} has no face; extract some")
@@ -73,7 +75,8 @@ def apply_masks(
     started = time.monotonic()
     for first in range(0, len(todo), batch):
         group = todo[first : first + batch]
-        for record, mask in zip(group, find_masks(segmenter, faces, group), strict=True):
+        found = find_masks(segmenter, faces, group, mode=how.crop, side=how.resolution)
+        for record, mask in zip(group, found, strict=True):
             write_made_mask(faces.mask_path(record), mask, about)
         rate = (first + len(group)) / max(1e-9, time.monotonic() - started)
         left = (len(todo) - first - len(group)) / rate
@@ -89,10 +92,17 @@ def _is_due(faces: FaceSet, record: FaceRecord, *, again: bool) -> bool:
 
 
 def find_masks(
-    segmenter: TrainedSegmenter, faces: FaceSet, records: Sequence[FaceRecord]
+    segmenter: Segmenter, faces: FaceSet, records: Sequence[FaceRecord], *, mode: CropMode, side: int
 ) -> list[UInt8[np.ndarray, "_ _"]]:
-    """Masks of faces, of their stored crops' sizes; from polygons where a face has some."""
-    mode, side = segmenter.settings.crop, segmenter.settings.resolution
+    """Masks of faces, of their stored crops' sizes; from polygons where a face has some.
+
+    Args:
+        segmenter: what finds them.
+        faces: the face set.
+        records: some of its faces.
+        mode: how much of the head the segmenter was trained to see.
+        side: of the pictures that it is given, pixels.
+    """
     pictures = [faces.read_crop(record) for record in records]
     # from the stored crop to what the segmenter was trained to see
     into = [

@@ -153,7 +153,7 @@ def _held_out(settings: MaskTrainSettings) -> int:
     """Performers that are drawn to measure on."""
     if not settings.performers or not settings.held_out:
         return 0
-    return max(2, round(settings.performers * settings.held_out))
+    return max(min(2, settings.performers), round(settings.performers * settings.held_out))
 
 
 def train(
