@@ -15,6 +15,7 @@ COMMANDS: dict[str, str] = {
     "extract": "Find, align and describe the faces of videos or pictures: footage to face set.",
     "train": "Train a swapper on two face sets.",
     "pretrain": "Teach a model faces in general, on synthetic people, for other runs to start from.",
+    "mask": "Train a network on which pixels are face, and write its masks into face sets.",
     "merge": "Put a swapper's faces into footage and write the result.",
     "performers": "Draw synthetic people to a video, with exact ground truth.",
     "demo": "Draw two performers, swap one into the other and report how near the truth it came.",
