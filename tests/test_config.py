@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -65,6 +67,8 @@ class Outer:
     """Main tool."""
     tools: dict[str, Tool] = config.plugins(TOOLS, hammer={"mass": 2.0}, saw={})
     """All tools."""
+    phases: tuple[Mapping[str, Any], ...] = ()
+    """What changes on the way."""
 
 
 def parse(*arguments: str) -> Outer:
@@ -78,6 +82,7 @@ def parse(*arguments: str) -> Outer:
         Outer(steps=5, crop="half", files=(Path("a"), Path("b c"))),
         Outer(tool=Saw(teeth=7), tools={"saw": Saw(teeth=1)}),
         Outer(inner=Inner(depth=9), tools={}),
+        Outer(phases=({"steps": 3, "inner": {"depth": 4}}, {"tools": {"saw": "off"}})),
     ],
 )
 def test_what_is_written_is_read_back_equal(changed: Outer):
@@ -115,6 +120,7 @@ def test_the_command_line_chooses_a_plugin_and_its_settings():
         ({"tools": {"sawx": {}}}, ["tools.sawx", "saw"]),
         ({"inner": 3}, ["inner", "table"]),
         ({"files": [1]}, ["files[0]", "path"]),
+        ({"phases": [3]}, ["phases[0]", "a table"]),
     ],
 )
 def test_an_error_names_the_path_and_the_nearest_spelling(changes: dict, words: list[str]):
@@ -145,3 +151,34 @@ def test_a_recipe_that_does_not_exist_or_is_broken(tmp_path: Path):
         config.read_recipe(str(tmp_path / "bad.toml"))
     with pytest.raises(ConfigError, match="cannot be read"):
         config.read_recipe(str(tmp_path / "none.toml"))
+
+
+def test_phases_of_a_recipe_go_where_training_goes(tmp_path: Path):
+    recipe = tmp_path / "mine.toml"
+    recipe.write_text("[[phase]]\nsteps = 5\n[[phase]]\ninner.depth = 2\n[train]\nsteps = 9\n")
+
+    @dataclass(frozen=True, kw_only=True)
+    class Command:
+        """A command."""
+
+        outer: Outer = field(default_factory=Outer)
+        """Settings."""
+        recipe: tuple[str, ...] = ()
+        """Recipes."""
+
+    words = ["--recipe", str(recipe)]
+    made = config.parse(Command(), words, prog="t", description="T.", sections={"train": "outer"})
+    assert made.outer == Outer(steps=9, phases=({"steps": 5}, {"inner": {"depth": 2}}))
+    changed = config.parse(
+        Command(), [*words, "--outer.phases.0.steps", "7"], prog="t", description="T.",
+        sections={"train": "outer"},
+    )  # fmt: skip
+    assert changed.outer.phases[0] == {"steps": 7}
+    other = config.parse(Command(), words, prog="t", description="T.", sections={})
+    assert other.outer == Outer()
+
+
+def test_a_recipe_with_a_foreign_table_is_refused(tmp_path: Path):
+    (tmp_path / "mine.toml").write_text("[phases]\nsteps = 5\n")
+    with pytest.raises(ConfigError, match=r"wanted the tables extract, train, .*phase"):
+        config.parse(Outer(), ["--recipe", str(tmp_path / "mine.toml")], prog="t", description="T.")

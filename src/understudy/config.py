@@ -144,6 +144,8 @@ def _convert(value: Any, hint: Any, path: str) -> Any:
                 _convert(item, arg, f"{path}[{i}]")
                 for i, (item, arg) in enumerate(zip(items, args, strict=True))
             )
+    elif origin is Mapping and isinstance(value, Mapping):
+        return dict(cast("Mapping[str, Any]", value))
     elif hint is Path and isinstance(value, str):
         return Path(value)
     elif hint is float and isinstance(value, (int, float)) and not isinstance(value, bool):
@@ -166,6 +168,8 @@ def _say(hint: Any) -> str:
         return " or ".join("none" if a is type(None) else _say(a) for a in args)
     if origin is tuple:
         return "a list of " + _say(args[0]) if args[-1] is Ellipsis else f"{len(args)} values"
+    if origin is Mapping:
+        return "a table"
     names = {bool: "true or false", int: "a whole number", float: "a number", str: "text", Path: "a path"}
     return names.get(hint, str(hint))
 
@@ -192,12 +196,19 @@ def _plain(value: Any) -> Any:
         return dump(value)
     if isinstance(value, Mapping):
         table = cast("Mapping[str, Any]", value)
-        return {key: {k: v for k, v in dump(entry).items() if k != "name"} for key, entry in table.items()}
+        return {key: _entry(entry) for key, entry in table.items()}
     if isinstance(value, (tuple, list)):
         return [_plain(item) for item in cast("Sequence[Any]", value)]
     if value is None:
         return "none"
     return str(value) if isinstance(value, Path) else value
+
+
+def _entry(value: Any) -> Any:
+    """An entry of a table: a plugin is named by its key."""
+    if isinstance(value, Plugin):
+        return {key: setting for key, setting in dump(value).items() if key != "name"}
+    return _plain(value)
 
 
 def to_toml(data: Mapping[str, Any]) -> str:
@@ -282,8 +293,8 @@ def parse(
         prog: how the command is called, for the help.
         description: what it does, for the help.
         sections: which table of a recipe goes where: ``{"train": "", "merge": "merge"}`` puts ``[train]``
-            over the root and ``[merge]`` over the field ``merge``. Other tables of the recipe are for
-            other commands.
+            over the root and ``[merge]`` over the field ``merge``; the list ``[[phase]]`` becomes the field
+            ``phases`` of where ``[train]`` goes. Other tables of the recipe are for other commands.
 
     Raises:
         SystemExit: 0 after ``--help``; 2 after a wrong flag, which is named with the nearest right one.
@@ -324,18 +335,21 @@ def _recipes(words: Sequence[str], default: tuple[str, ...]) -> tuple[str, ...]:
 
 def _apply(config: C, recipe: Mapping[str, Any], sections: Mapping[str, str], name: str) -> C:
     """A recipe's tables over the parts of a command that they are for."""
-    known = ("extract", "train", "pretrain", "merge")
-    for section, changes in recipe.items():
+    known = ("extract", "train", "pretrain", "merge", "phase")
+    for section in recipe:
         if section not in known:
             raise ConfigError(f"recipe {name}: wanted the tables {', '.join(known)}, got {section!r}")
-        if section in sections:
-            path = sections[section]
-            try:
-                for part in reversed(path.split(".") if path else []):
-                    changes = {part: changes}
-                config = merge(config, changes)
-            except ConfigError as error:
-                raise ConfigError(f"recipe {name}: {error}") from None
+    for section in known:  # phases last: they change what the rest of the recipe says
+        place = sections.get("train" if section == "phase" else section)
+        if section not in recipe or place is None:
+            continue
+        changes = {"phases": recipe[section]} if section == "phase" else recipe[section]
+        try:
+            for part in reversed(place.split(".") if place else []):
+                changes = {part: changes}
+            config = merge(config, changes)
+        except ConfigError as error:
+            raise ConfigError(f"recipe {name}: {error}") from None
     return config
 
 

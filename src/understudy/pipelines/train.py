@@ -6,13 +6,14 @@ import dataclasses
 from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import nn
 
 from understudy import config
 from understudy.contracts import Context
+from understudy.embedders import EMBEDDERS
 from understudy.errors import CheckpointError, ConfigError, FaceSetError
 from understudy.events import Event, Planned, Warned
 from understudy.faces.faceset import FaceSet
@@ -20,15 +21,19 @@ from understudy.learning import SwapModel
 from understudy.losses import LOSSES, Loss, PictureLoss
 from understudy.models import MODELS, ModelSettings
 from understudy.performers import TEST_SEEDS_FROM
-from understudy.pipelines.measuring import lend, make_meter
+from understudy.pipelines.measuring import EMBEDDER, lend, make_meter
+from understudy.pipelines.phases import Ends, bounds_of, plan, total_steps
 from understudy.pipelines.setup import choose_device, make_context
 from understudy.pipelines.swapper import settings_without_name
 from understudy.pipelines.training_faces import divide, load_few, load_stores
+from understudy.training import checkpoint
 from understudy.training.augment import Augmentation
 from understudy.training.average import AverageSettings
 from understudy.training.batches import TARGET, SwapFeed
+from understudy.training.bounds import LoopSettings
+from understudy.training.distributed import Group, joined
 from understudy.training.held_out import HeldOut
-from understudy.training.loop import LoopSettings, Trainer
+from understudy.training.loop import Trainer
 from understudy.training.optim import OptimizerSettings
 from understudy.training.rundir import RunFolder, make_origin
 from understudy.training.store import FaceStore
@@ -65,6 +70,8 @@ class TrainSettings:
     """The running average of the weights that is given away."""
     loop: LoopSettings = field(default_factory=LoopSettings)
     """How long, how often to save."""
+    phases: tuple[Mapping[str, Any], ...] = ()
+    """What changes on the way: [[phase]] of a recipe, see ``pipelines.phases``."""
 
     def __post_init__(self) -> None:
         if self.batch < 1:
@@ -73,6 +80,9 @@ class TrainSettings:
             raise ConfigError(f"held_out: wanted 0 or more faces, got {self.held_out}")
         if not 0 <= self.memory <= 1:
             raise ConfigError(f"memory: wanted a share between 0 and 1, got {self.memory:g}")
+        if self.phases:  # of a command's flags only those that are settings
+            own = config.base_of(self, TrainSettings)
+            plan(config.merge(TrainSettings(), {**own, "phases": ()}), self.phases)
 
 
 def start(settings: TrainSettings, source: FaceSet, target: FaceSet, runs: Path) -> RunFolder:
@@ -130,15 +140,92 @@ def train(
     if steps is not None or time is not None:
         bounded = dataclasses.replace(settings.loop, steps=steps, time=time)
         settings = dataclasses.replace(settings, loop=bounded)
-    yield from _remarks(run, source, target)
-    chosen = choose_device(device or settings.device)
-    torch.manual_seed(settings.loop.seed)
-    model = settings.model.build(make_context(chosen))
-    assert isinstance(model, nn.Module)
-    faces = yield from _load(run, settings, cast("SwapModel", model), source, target, chosen)
-    task = _task(settings, cast("SwapModel", model), faces, chosen)
-    trainer = Trainer(task, run, settings.loop, settings.optimizer, settings.average, stop=stop)
-    yield from trainer.train()
+    with joined(choose_device(device or settings.device)) as (group, chosen):
+        job = _Job(
+            run=run,
+            settings=settings,
+            source=source,
+            target=target,
+            device=chosen,
+            group=group,
+            stop=stop,
+        )
+        for event in _phases(job):
+            if group.leads:
+                yield event
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Job:
+    """One call of ``train``."""
+
+    run: RunFolder
+    settings: TrainSettings
+    source: FaceSet
+    target: FaceSet
+    device: torch.device
+    group: Group
+    stop: Callable[[], bool]
+
+
+def _phases(job: _Job) -> Iterator[Event]:
+    """One phase after the other, each from the checkpoint at which the one before it ended."""
+    if job.group.leads:
+        yield from _remarks(job.run, job.source, job.target)
+    phases = plan(job.settings, job.settings.phases)
+    loop = job.settings.loop
+    whole = dataclasses.replace(loop, steps=total_steps(loop, phases))
+    ends = Ends(job.run.path, _step_of(job.run) if len(phases) > 1 else 0)
+    faces: _Faces | None = None
+    while True:
+        number = min(len(ends.steps), len(phases) - 1)
+        told = job.group.share({"phase": number, "begin": ends.steps[number - 1] if number else 0})
+        number, phase = told["phase"], phases[told["phase"]]
+        torch.manual_seed(loop.seed)
+        model = phase.settings.model.build(make_context(job.device))
+        assert isinstance(model, nn.Module)
+        built = cast("SwapModel", model)
+        losses = build_losses(phase.settings.losses, built, make_context(job.device))
+        if faces is None:
+            faces = yield from _load(job, built)
+        if phase.name:
+            yield Planned(
+                lines=(f"phase {phase.name} of {len(phases)}: {_said(job.settings.phases[number])}",)
+            )
+        trainer = Trainer(
+            _task(phase.settings, built, losses, faces, job.device),
+            job.run,
+            bounds_of(loop, phases, number, told["begin"]),
+            phase.settings.optimizer,
+            phase.settings.average,
+            stop=job.stop,
+            group=job.group,
+            phase=phase.name,
+        )
+        yield from trainer.train()
+        over = number == len(phases) - 1 or whole.is_over(trainer.step, trainer.elapsed)
+        goes_on = trainer.at.is_over and not over
+        if not job.group.share({"goes_on": goes_on})["goes_on"]:
+            return
+        if job.group.leads:
+            ends.add(trainer.step)
+
+
+def _step_of(run: RunFolder) -> int:
+    """Step of the checkpoint from which a run goes on."""
+    held, _ = checkpoint.load(run.checkpoints)
+    return held.step if held else 0
+
+
+def _said(changes: Mapping[str, Any], path: str = "") -> str:
+    """What a phase changes, for a person."""
+    words = [
+        _said(cast("Mapping[str, Any]", value), f"{path}{key}.")
+        if isinstance(value, Mapping)
+        else f"{path}{key} {value}"
+        for key, value in changes.items()
+    ]
+    return ", ".join(words)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -150,24 +237,17 @@ class _Faces:
     held_out: HeldOut | None
 
 
-def _load(
-    run: RunFolder,
-    settings: TrainSettings,
-    model: SwapModel,
-    source: FaceSet,
-    target: FaceSet,
-    device: torch.device,
-) -> Generator[Event, None, _Faces]:
+def _load(job: _Job, model: SwapModel) -> Generator[Event, None, _Faces]:
     """Reads the faces, those apart on which figures are taken."""
+    settings, sets = job.settings, (job.source, job.target)
     side = max(model.resolution, model.output_resolution)
-    sets = (source, target)
-    divisions = divide(run, sets, settings.held_out, settings.loop.seed)
+    divisions = divide(job.run, sets, settings.held_out, settings.loop.seed)
     stores = yield from load_stores(
         sets,
         [division.learned for division in divisions],
         settings.model,
         side,
-        cache=run.path / "cache",
+        cache=job.run.path / "cache",
         memory=settings.memory,
     )
     apart = [
@@ -183,25 +263,31 @@ def _load(
         yield Planned(lines=(line,))
         return _Faces(source=stores[0], target=stores[1], held_out=None)
     yield Planned(lines=(f"{line}; figures on {len(apart[0])} and {len(apart[1])} that are held out",))
-    lent = lend(make_context(device))
+    lent = lend(make_context(job.device))
     if lent.lacking:
         yield Warned(
             message=f"held-out figures are taken without {' and without '.join(lent.lacking)}; "
-            "understudy weights fetches what is missing"
+            "understudy weights fetch gets weights that are missing"
         )
     spread = stores[TARGET].expressions.std(0)
-    meter = make_meter(lent, source, target, divisions[TARGET].measured, settings.model, spread)
+    meter = make_meter(lent, *sets, divisions[TARGET].measured, settings.model, spread)
     held_out = HeldOut(
         apart[0],
         apart[1],
-        device=device,
+        device=job.device,
         chunk=settings.batch,
         meters=[meter] if meter else [],
     )
     return _Faces(source=stores[0], target=stores[1], held_out=held_out)
 
 
-def _task(settings: TrainSettings, model: SwapModel, faces: _Faces, device: torch.device) -> SwapTask:
+def _task(
+    settings: TrainSettings,
+    model: SwapModel,
+    losses: dict[str, Weighted],
+    faces: _Faces,
+    device: torch.device,
+) -> SwapTask:
     """What the loop drives."""
     feed = SwapFeed(
         faces.source,
@@ -216,7 +302,7 @@ def _task(settings: TrainSettings, model: SwapModel, faces: _Faces, device: torc
     return SwapTask(
         model,
         feed,
-        build_losses(settings.losses, model, make_context(device)),
+        losses,
         settings.task,
         name=settings.model.name,
         model_settings=settings_without_name(config.dump(settings.model)),
@@ -230,9 +316,15 @@ def build_losses(losses: Mapping[str, Loss], model: SwapModel, context: Context)
     Args:
         losses: settings by name.
         model: the built swap model, given to losses that ask for it.
-        context: device and weights.
+        context: device, weights, and the plugins that are there already.
+
+    Raises:
+        WeightsError: a loss needs to know who a face is, and the network for it is not on this machine.
     """
-    given = dataclasses.replace(context, given={**context.given, "model": model})
+    plugins = {**context.given, "model": model}
+    if "identity" in losses and "embedder" not in plugins:
+        plugins["embedder"] = EMBEDDERS[EMBEDDER]().build(context)
+    given = dataclasses.replace(context, given=plugins)
     return {
         name: Weighted(loss.weight, loss.build(given), isinstance(loss, PictureLoss))
         for name, loss in losses.items()

@@ -97,6 +97,22 @@ class SwapTaskSettings:
     """Rows of held-out faces below them, where faces are held out."""
 
 
+class Adversaries(nn.ModuleDict):
+    """Adversaries by name; one that is new in a phase of a run begins fresh, one that is gone is dropped."""
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], *_: Any, **__: Any) -> Any:  # noqa: ANN401
+        """Take over what a checkpoint holds of the adversaries that are here."""
+        saved = {name.partition(".")[0] for name in state_dict}
+        for name, adversary in self.items():
+            if name in saved:
+                own = {
+                    key.partition(".")[2]: value
+                    for key, value in state_dict.items()
+                    if key.partition(".")[0] == name
+                }
+                adversary.load_state_dict(own)
+
+
 class SwapTask:
     """Two persons, each reconstructed through a decoder of their own.
 
@@ -135,7 +151,7 @@ class SwapTask:
             for name, loss in self.steps.items()
             if isinstance(loss.term, nn.Module) and hasattr(loss.term, "critic")
         }
-        self._critics = nn.ModuleDict(adversaries) if adversaries else None
+        self._critics = Adversaries(adversaries) if adversaries else None
         self._outcome: Outcome | None = None
         self.settings = settings
         self.name = name
