@@ -52,8 +52,6 @@ class Amp(AutoencoderSettings, ModelSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.options not in ("udt", "udtc"):
-            raise ConfigError(f"options: amp wants 'udt' or 'udtc', got {self.options!r}")
         if not 0 < self.morph_factor <= 1:
             raise ConfigError(f"morph_factor: amp wants a share above 0 and up to 1, got {self.morph_factor}")
         if not 0 <= self.morph <= 1:
