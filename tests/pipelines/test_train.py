@@ -112,6 +112,19 @@ def test_faces_in_a_file_are_learned_from_just_so(sets, tmp_path):
     assert len(losses[0]) == 4
 
 
+@pytest.mark.usefixtures("bare")
+def test_colours_and_poses_are_changed_by_plugins_and_settings(sets, tmp_path):
+    source, target = sets
+    seen = []
+    for changes in ({}, {"color_transfer": "reinhard"}, {"sampling": "pose"}, {"augmentation": {"hsv": 0.3}}):
+        run = training.start(settings(loop={"steps": 1}, **changes), source, target, tmp_path)
+        events = list(training.train(run, source, target))
+        seen.append(
+            [e.values["mse_source"] for e in events if isinstance(e, Progress) and e.stage == "train"][0]
+        )
+    assert len(set(seen)) == 4
+
+
 @pytest.mark.parametrize("wrong", [{"held_out": -1}, {"memory": 1.5}, {"memory": -0.1}, {"batch": 0}])
 def test_settings_that_mean_nothing_are_refused(wrong):
     with pytest.raises(ConfigError, match=next(iter(wrong))):

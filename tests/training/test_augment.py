@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+import colorsys
+
 import numpy as np
 import pytest
 import torch
+from scipy.ndimage import gaussian_filter
 
+from understudy.errors import ConfigError
 from understudy.training import augment as a
 from understudy.training.augment import Augmentation, Draws, augment, draw, plain
 
@@ -163,3 +167,81 @@ def test_shapes_may_differ_between_input_and_truth():
     assert (made.input.shape, made.truth.shape) == ((2, 3, 32, 32), (2, 3, 64, 64))
     assert made.mask.shape == made.features.shape == (2, 1, 64, 64)
     assert made.input.is_contiguous(memory_format=torch.channels_last)
+
+
+# ------------------------------------------------------------------------------------------- colours
+
+
+def test_hsv_shifts_are_those_of_the_standard_library():
+    picture = np.random.default_rng(0).random((3, 3, 5, 5)).astype(np.float32)
+    picture[0, :, 0, 0] = 0.5  # grey has no hue
+    picture[0, :, 0, 1] = 0.0
+    shifts = np.array([[0.0, 0.0, 0.0], [0.3, -0.2, 0.1], [-0.45, 0.4, -0.3]], np.float32)
+    got = a.shift_hsv(torch.from_numpy(picture), torch.from_numpy(shifts)).numpy()
+    for face, shift, out in zip(picture, shifts, got, strict=True):
+        for place in np.ndindex(5, 5):
+            hue, saturation, value = colorsys.rgb_to_hsv(*face[:, *place])
+            wanted = colorsys.hsv_to_rgb(
+                (hue + shift[0]) % 1, np.clip(saturation + shift[1], 0, 1), np.clip(value + shift[2], 0, 1)
+            )
+            assert out[:, *place] == pytest.approx(np.array(wanted), abs=1e-5)
+
+
+def test_hsv_draws_reach_half_their_strength_and_leave_the_truth_alone():
+    draws = a.draw_source(random(), 4000, Augmentation(hsv=0.1))
+    assert np.abs(draws.hsv).max(0) == pytest.approx(np.full(3, 0.05), rel=0.01)
+    faces, still = ramp(40, 3), draw(random(), 3, STILL, flip=0)
+    plain_sample = augment(faces, still, margin=1.25, size=32, truth_size=32)
+    shifted = augment(faces, still, margin=1.25, size=32, truth_size=32, hsv=draws.hsv[:3])
+    assert torch.equal(shifted.truth, plain_sample.truth)
+    assert not torch.allclose(shifted.input, plain_sample.input, atol=0.01)
+
+
+def test_a_colour_transfer_changes_input_and_truth_alike():
+    """Defect 21 of DeepFaceLab: there each has a transfer of its own."""
+    faces, still = ramp(40, 2), draw(random(), 2, STILL, flip=0)
+    made = augment(faces, still, margin=1.25, size=32, truth_size=32, recolor=lambda p, m: p * 0.5 * m)
+    before = augment(faces, still, margin=1.25, size=32, truth_size=32)
+    assert torch.equal(made.input, made.truth)
+    assert torch.allclose(made.truth, before.truth * 0.5, atol=1e-6)
+    assert torch.equal(made.mask, before.mask)
+
+
+def test_outside_is_blurred_by_outside_pixels_only():
+    """Against SciPy: a normalised mean of what is outside; a red face does not bleed into a grey ground."""
+    side, sigma = 48, 2.0
+    generator = np.random.default_rng(1)
+    ground = generator.random((3, side, side)).astype(np.float32)
+    yy, xx = np.mgrid[:side, :side]
+    mask = (np.hypot(yy - 20, xx - 24) < 12).astype(np.float32)
+    picture = ground * (1 - mask) + np.array([1.0, 0, 0], np.float32)[:, None, None] * mask
+    masks = torch.from_numpy(mask)[None, None]
+    got = a.blurred_outside(torch.from_numpy(picture)[None], masks, sigma)[0].numpy()
+
+    def blur(plane):
+        return gaussian_filter(plane.astype(np.float64), sigma, mode="mirror", radius=6)
+
+    for channel in range(3):
+        weight = np.maximum(blur(1 - mask), 1e-6)
+        wanted = np.where(mask > 0, picture[channel], blur(picture[channel] * (1 - mask)) / weight)
+        assert got[channel] == pytest.approx(wanted, abs=1e-4)
+    flat = torch.full((1, 3, side, side), 0.4)
+    assert torch.allclose(a.blurred_outside(flat, masks, sigma), flat, atol=1e-6)
+    assert torch.equal(a.blurred_outside(flat, torch.ones(1, 1, side, side), sigma), flat)
+
+
+def test_draws_can_be_cut():
+    draws, more = (
+        draw(random(), 6, Augmentation(), flip=0.5),
+        a.draw_source(random(), 6, Augmentation(hsv=0.1)),
+    )
+    for whole in (draws, more):
+        part = whole.part(slice(2, 4))
+        for name, values in vars(part).items():
+            assert np.array_equal(values, getattr(whole, name)[2:4])
+
+
+@pytest.mark.parametrize("wrong", [{"hsv": 1.5}, {"transfer": -0.1}, {"flip_source": 2.0}])
+def test_shares_are_between_nothing_and_all(wrong):
+    with pytest.raises(ConfigError, match=next(iter(wrong))):
+        Augmentation(**wrong)

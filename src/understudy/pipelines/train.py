@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from understudy import config
+from understudy.color_transfers import COLOR_TRANSFERS, ColorTransfer
 from understudy.contracts import Context
 from understudy.embedders import EMBEDDERS
 from understudy.errors import CheckpointError, ConfigError, FaceSetError
@@ -36,6 +37,7 @@ from understudy.training.held_out import HeldOut
 from understudy.training.loop import Trainer
 from understudy.training.optim import OptimizerSettings
 from understudy.training.rundir import RunFolder, make_origin
+from understudy.training.sampling import Sampling
 from understudy.training.store import FaceStore
 from understudy.training.task import SwapTask, SwapTaskSettings, Weighted
 
@@ -60,6 +62,11 @@ class TrainSettings:
     """What learns."""
     losses: dict[str, Loss] = config.plugins(LOSSES, dssim={"weight": 10.0}, mse={"weight": 10.0})
     """Terms of the picture; the mask's term is task.mask_weight."""
+    sampling: Sampling = "uniform"
+    """Which faces come how often. uniform: all alike; pose: rare poses as often as common ones, by bins of
+    yaw and pitch, and every face still comes."""
+    color_transfer: ColorTransfer = config.slot(COLOR_TRANSFERS, "none")
+    """How faces of the source get the colours of random faces of the target while they are learned from."""
     task: SwapTaskSettings = field(default_factory=SwapTaskSettings)
     """How the terms are combined."""
     augmentation: Augmentation = field(default_factory=Augmentation)
@@ -298,6 +305,8 @@ def _task(
         augmentation=settings.augmentation,
         device=device,
         seed=settings.loop.seed,
+        sampling=settings.sampling,
+        transfer=None if settings.color_transfer.name == "none" else settings.color_transfer,
     )
     return SwapTask(
         model,

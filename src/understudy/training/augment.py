@@ -10,7 +10,9 @@ corners: -1 is the outer edge of the first pixel.
 
 from __future__ import annotations
 
+import dataclasses
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
@@ -21,6 +23,8 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Float32, Int, UInt8
 from torch import Tensor
 
+from understudy.errors import ConfigError
+from understudy.image.filter import gaussian_blur
 from understudy.learning import Sample
 
 _NODES = 9  # of the finest warp, 8 cells
@@ -49,6 +53,20 @@ class Augmentation:
     """Factor on the movement of the nodes."""
     color: float = 0.03
     """Largest change of the input's brightness, contrast, saturation and white balance; 0 for none."""
+    hsv: float = 0.0
+    """Largest turn of the hue of the source's input, half of it being the whole circle, and half the largest
+    change of its saturation and value; DeepFaceLab's users take 0.05. 0 for none."""
+    transfer: float = 1.0
+    """Probability that a face of the source gets the colours of a random face of the target, input and truth
+    alike, by ``color_transfer``."""
+    blur_outside: float = 0.0
+    """Blur of the truth outside the face, into which the face does not run: standard deviation as a fraction
+    of the side; DeepFaceLab: 0.0078. 0 for none."""
+
+    def __post_init__(self) -> None:
+        for name in ("flip_source", "flip_target", "transfer", "hsv", "blur_outside"):
+            if not 0 <= (value := getattr(self, name)) <= 1:
+                raise ConfigError(f"{name}: wanted a number between 0 and 1, got {value:g}")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -65,6 +83,26 @@ class Draws:
     """Whether the face is shown as in a mirror."""
     color: Float32[np.ndarray, "b 3 4"]
     """From input colours (r, g, b, 1) to what the network sees."""
+
+    def part(self, rows: slice) -> Draws:
+        """The same for some of the faces."""
+        return Draws(**{item.name: getattr(self, item.name)[rows] for item in dataclasses.fields(self)})
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class SourceDraws:
+    """What else is random about the source's faces, whose colours may change more."""
+
+    hsv: Float32[np.ndarray, "b 3"]
+    """Added to hue (in circles), saturation and value of the input."""
+    transferred: Bool[np.ndarray, "b"]
+    """Whether a face gets the colours of one of the target's."""
+    partner: Float32[np.ndarray, "b"]
+    """Which one, in [0, 1) of all of them."""
+
+    def part(self, rows: slice) -> SourceDraws:
+        """The same for some of the faces."""
+        return SourceDraws(**{item.name: getattr(self, item.name)[rows] for item in dataclasses.fields(self)})
 
 
 def draw(random: np.random.Generator, count: int, settings: Augmentation, *, flip: float) -> Draws:
@@ -90,6 +128,15 @@ def draw(random: np.random.Generator, count: int, settings: Augmentation, *, fli
         cells=cells,
         mirrored=mirror < 0,
         color=_draw_color(random, count, settings.color).astype(np.float32),
+    )
+
+
+def draw_source(random: np.random.Generator, count: int, settings: Augmentation) -> SourceDraws:
+    """What else is random about ``count`` faces of the source; advances ``random`` always alike."""
+    return SourceDraws(
+        hsv=(random.uniform(-0.5, 0.5, (count, 3)) * settings.hsv).astype(np.float32),
+        transferred=random.random(count) < settings.transfer,
+        partner=random.random(count, np.float32),
     )
 
 
@@ -163,32 +210,101 @@ def warp_field(draws: Draws, size: int, device: torch.device) -> Float[Tensor, "
     return (hats @ nodes @ hats.transpose(-1, -2)).permute(0, 2, 3, 1)
 
 
+Recolor = Callable[[Float[Tensor, "b 3 s s"], Float[Tensor, "b 1 s s"]], Float[Tensor, "b 3 s s"]]
+"""Pictures and masks to pictures in other colours."""
+
+
 def augment(
-    faces: UInt8[Tensor, "b 5 s s"], draws: Draws, *, margin: float, size: int, truth_size: int
+    faces: UInt8[Tensor, "b 5 s s"],
+    draws: Draws,
+    *,
+    margin: float,
+    size: int,
+    truth_size: int,
+    recolor: Recolor | None = None,
+    hsv: Float32[np.ndarray, "b 3"] | None = None,
+    blur_outside: float = 0.0,
 ) -> Sample:
     """Warped inputs, the truth that belongs to them, and where the face and its features are in it.
 
     Args:
-        faces: stored faces, see ``batches.FaceStore``.
+        faces: stored faces, see ``store.FaceStore``.
         draws: what is random.
         margin: how many times the model's square the stored picture is wide.
         size: side of the inputs, pixels.
         truth_size: side of the truth, pixels.
+        recolor: done to the stored pictures, so that input and truth have the same colours (DeepFaceLab
+            transfers to each for itself, and they differ where the transfer is random).
+        hsv: see ``SourceDraws``; None for no shift.
+        blur_outside: see ``Augmentation``.
     """
     device = faces.device
     stored = faces.float() / 255
+    if recolor is not None:
+        stored = torch.cat([recolor(stored[:, :3], stored[:, 3:4]), stored[:, 3:]], 1)
     affine = torch.as_tensor(draws.affine, device=device) / margin
     truth = sample(stored, affine, _places(truth_size, device).expand(len(faces), -1, -1, -1))
     field = warp_field(draws, size, device)
     warped = sample(stored[:, :3], affine, _places(size, device) + field)
     color = torch.as_tensor(draws.color, device=device)
     tinted = torch.einsum("bij,bjhw->bihw", color[:, :, :3], warped) + color[:, :, 3, None, None]
+    tinted = tinted.clamp(0, 1)
+    if hsv is not None:
+        tinted = shift_hsv(tinted, torch.as_tensor(hsv, device=device))
+    wanted = truth[:, :3]
+    if blur_outside:
+        wanted = blurred_outside(wanted, truth[:, 3:4], blur_outside * truth_size)
     return Sample(
-        input=as_channels_last(tinted.clamp(0, 1)),
-        truth=as_channels_last(truth[:, :3]),
+        input=as_channels_last(tinted),
+        truth=as_channels_last(wanted),
         mask=truth[:, 3:4],
         features=truth[:, 4:],
     )
+
+
+def shift_hsv(pictures: Float[Tensor, "b 3 h w"], shifts: Float[Tensor, "b 3"]) -> Float[Tensor, "b 3 h w"]:
+    """Pictures with hue, saturation and value shifted; saturation and value stay in [0, 1].
+
+    Smith 1978, "Color gamut transform pairs", the hexcone model.
+
+    Args:
+        pictures: RGB in [0, 1].
+        shifts: hue in circles.
+    """
+    red, green, blue = pictures.unbind(1)
+    value, least = pictures.amax(1), pictures.amin(1)
+    chroma = value - least
+    safe = chroma.clamp(min=1e-8)
+    hue = torch.where(
+        value == red,
+        (green - blue) / safe,
+        torch.where(value == green, 2 + (blue - red) / safe, 4 + (red - green) / safe),
+    )
+    hue, saturation, value = (
+        channel + shift[:, None, None]
+        for channel, shift in zip(
+            (hue / 6, chroma / value.clamp(min=1e-8), value), shifts.unbind(1), strict=True
+        )
+    )
+    saturation, value = saturation.clamp(0, 1), value.clamp(0, 1)
+    corners = torch.tensor([5.0, 3.0, 1.0], device=pictures.device)
+    place = (corners[:, None, None] + hue[:, None] * 6) % 6
+    away = torch.minimum(place, 4 - place).clamp(0, 1)
+    return value[:, None] * (1 - saturation[:, None] * away)
+
+
+def blurred_outside(
+    pictures: Float[Tensor, "b 3 s s"], masks: Float[Tensor, "b 1 s s"], sigma: float
+) -> Float[Tensor, "b 3 s s"]:
+    """What is outside the masks blurred, by a mean of outside pixels only.
+
+    DeepFaceLab's ``blur_out_mask``, with the weights blurred like the picture, so that its border does not
+    darken.
+    """
+    outside = 1 - masks
+    both = gaussian_blur(torch.cat([pictures * outside, outside], 1), sigma)
+    smeared = both[:, :3] / both[:, 3:].clamp(min=1e-6)
+    return torch.where(both[:, 3:] > 1e-6, torch.lerp(smeared, pictures, masks), pictures)
 
 
 def sample(

@@ -6,19 +6,36 @@ All of it is a pure function of the seed and the number of the step.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from understudy.errors import ConfigError
 from understudy.image.expression import mirrored
 from understudy.learning import Batch, Sample
-from understudy.training.augment import Augmentation, augment, draw, plain, store_side
-from understudy.training.sampling import faces_of_step
+from understudy.training.augment import (
+    Augmentation,
+    Recolor,
+    SourceDraws,
+    augment,
+    draw,
+    draw_source,
+    plain,
+    store_side,
+)
+from understudy.training.sampling import Sampling, faces_by_pose, faces_of_step, pose_bins
 from understudy.training.store import FaceStore
 
 SOURCE, TARGET = 0, 1
+
+
+Transfer = Callable[
+    [Float[Tensor, "b 3 s s"], Float[Tensor, "b 3 s s"], Float[Tensor, "b 1 s s"]], Float[Tensor, "b 3 s s"]
+]
+"""A face, a face whose colours it should have, where both show the face: the face recoloured."""
 
 
 class SwapFeed:
@@ -33,6 +50,8 @@ class SwapFeed:
         augmentation: how the faces are changed.
         device: where the batches are wanted.
         seed: of the run.
+        sampling: which faces come how often.
+        transfer: how a source's face gets a target's colours; None for none.
     """
 
     def __init__(
@@ -46,6 +65,8 @@ class SwapFeed:
         augmentation: Augmentation,
         device: torch.device,
         seed: int,
+        sampling: Sampling = "uniform",
+        transfer: Transfer | None = None,
     ) -> None:
         self.stores = (source, target)
         self.batch_size = batch
@@ -54,26 +75,71 @@ class SwapFeed:
         self.augmentation = augmentation
         self.device = device
         self.seed = seed
+        self.transfer = transfer
+        self._bins = [pose_bins(s.expressions) for s in self.stores] if sampling == "pose" else None
         self._norm = _usual(source.expressions, target.expressions)
 
-    def batch(self, step: int) -> Batch:
-        """The batch of a step, from 0."""
-        flips = (self.augmentation.flip_source, self.augmentation.flip_target)
-        made: list[Sample] = []
-        for person, (store, flip) in enumerate(zip(self.stores, flips, strict=True)):
-            indices = faces_of_step(self.seed, person, step, len(store), self.batch_size)
-            random = np.random.default_rng([self.seed, person, 2, step])
-            draws = draw(random, self.batch_size, self.augmentation, flip=flip)
-            sample = augment(
-                store.rows(indices, self.device),
-                draws,
-                margin=store.margin,
-                size=self.resolution,
-                truth_size=self.output_resolution,
+    def batch(self, step: int, *, rank: int = 0, world: int = 1) -> Batch:
+        """The batch of a step, from 0, or one of its equal slices.
+
+        Args:
+            step: number of the step.
+            rank: which slice.
+            world: into how many the batch is cut; what is random does not depend on it.
+
+        Raises:
+            ConfigError: the batch cannot be cut so.
+        """
+        if self.batch_size % world:
+            raise ConfigError(
+                f"a batch of {self.batch_size} cannot be cut into {world} equal parts, one a process; choose "
+                "train.batch as a multiple"
             )
-            wears = self._expression(store.expressions[indices], draws.mirrored)
-            made.append(dataclasses.replace(sample, expression=wears))
-        return Batch(source=made[SOURCE], target=made[TARGET])
+        size = self.batch_size // world
+        rows = slice(rank * size, (rank + 1) * size)
+        return Batch(source=self._sample(SOURCE, step, rows), target=self._sample(TARGET, step, rows))
+
+    def _sample(self, person: int, step: int, rows: slice) -> Sample:
+        """Some of one person's faces of a step."""
+        store, settings = self.stores[person], self.augmentation
+        indices = self._faces(person, step)[rows]
+        random = np.random.default_rng([self.seed, person, 2, step])
+        flip = (settings.flip_source, settings.flip_target)[person]
+        draws = draw(random, self.batch_size, settings, flip=flip).part(rows)
+        more = draw_source(random, self.batch_size, settings).part(rows) if person == SOURCE else None
+        sample = augment(
+            store.rows(indices, self.device),
+            draws,
+            margin=store.margin,
+            size=self.resolution,
+            truth_size=self.output_resolution,
+            recolor=self._recolor(more) if more and self.transfer else None,
+            hsv=more.hsv if more and settings.hsv else None,
+            blur_outside=settings.blur_outside,
+        )
+        wears = self._expression(store.expressions[indices], draws.mirrored)
+        return dataclasses.replace(sample, expression=wears)
+
+    def _faces(self, person: int, step: int) -> Int[np.ndarray, " b"]:
+        if self._bins is None:
+            return faces_of_step(self.seed, person, step, len(self.stores[person]), self.batch_size)
+        return faces_by_pose(self.seed, person, step, self._bins[person], self.batch_size)
+
+    def _recolor(self, draws: SourceDraws) -> Recolor:
+        """Moves the colours of stored pictures to those of random faces of the target."""
+        target, transfer = self.stores[TARGET], self.transfer
+        assert transfer is not None
+        places = np.minimum((draws.partner * len(target)).astype(np.int64), len(target) - 1)
+        partners = target.rows(places, self.device).float() / 255
+        chosen = torch.as_tensor(draws.transferred).to(self.device)[:, None, None, None]
+
+        def recolor(
+            pictures: Float[Tensor, "b 3 s s"], masks: Float[Tensor, "b 1 s s"]
+        ) -> Float[Tensor, "b 3 s s"]:
+            moved = transfer(pictures, partners[:, :3], torch.minimum(masks, partners[:, 3:4]))
+            return torch.where(chosen, moved, pictures)
+
+        return recolor
 
     def plain(self, count: int) -> Batch:
         """``count`` faces of each person, evenly spread over the set, as they are."""

@@ -162,6 +162,10 @@ class SwapTask:
         """Both persons' faces of a step."""
         return self.feed.batch(step)
 
+    def batch_share(self, step: int, rank: int, world: int) -> Batch:
+        """The ``rank``-th of ``world`` equal slices of ``batch(step)``, without the others."""
+        return self.feed.batch(step, rank=rank, world=world)
+
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """Every picture's term for every person, as ``dssim_source``, and every step's term."""
         made = self.model.reconstruct(batch.source.input, batch.target.input)
