@@ -172,7 +172,8 @@ def test_train_on_labels_and_performers_then_go_on(faces, tmp_path):
     done = [event for event in events if isinstance(event, StageDone)][-1]
     assert done.summary["steps"] == 2
     figures = [event for event in events if isinstance(event, Measured)][-1].figures
-    assert set(figures) == {"iou_labelled", "iou_drawn"}
+    assert set(figures) == {"heldout/iou", "heldout/iou_labelled", "heldout/iou_drawn"}
+    assert MaskTrainSettings().loop.figure in figures
     assert all(0 <= value <= 1 for value in figures.values())
     assert any(path.suffix == ".png" for path in run.previews.iterdir())
     context = Context(device=torch.device("cpu"), weights=WeightStore())

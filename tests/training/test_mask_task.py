@@ -239,7 +239,7 @@ def test_a_step_is_a_function_of_its_number():
 def test_a_network_learns_what_is_red():
     task = make_task()
     optimizer = torch.optim.Adam(task.module.parameters(), 1e-2)
-    first = task.figures()["iou_labelled"]
+    first = task.figures()["heldout/iou"]
     for step in range(40):
         loss = task.losses(task.batch(step))["cross_entropy"]
         optimizer.zero_grad()
@@ -247,7 +247,7 @@ def test_a_network_learns_what_is_red():
         optimizer.step()
     assert task.module.training
     assert first < 0.6
-    assert task.figures()["iou_labelled"] > 0.9
+    assert task.figures()["heldout/iou"] > 0.9
 
 
 @pytest.mark.parametrize("held_out", [0, 3])

@@ -21,7 +21,7 @@ from understudy.training.augment import store_side
 from understudy.training.average import AverageSettings
 from understudy.training.loop import LoopSettings, Trainer
 from understudy.training.mask_augment import MaskAugmentation
-from understudy.training.mask_task import MaskFeed, MaskTask
+from understudy.training.mask_task import FIGURE, MaskFeed, MaskTask
 from understudy.training.optim import OptimizerSettings
 from understudy.training.rundir import RunFolder, load_swapper_files, make_origin
 from understudy.training.segmenter import TrainableSegmenter, TrainedSegmenter, weights_file
@@ -60,7 +60,7 @@ class MaskTrainSettings:
     """How weights follow gradients."""
     average: AverageSettings = field(default_factory=AverageSettings)
     """The running average of the weights that is given away."""
-    loop: LoopSettings = field(default_factory=LoopSettings)
+    loop: LoopSettings = field(default_factory=lambda: LoopSettings(figure=FIGURE))
     """How long, how often to save."""
 
     def __post_init__(self) -> None:

@@ -13,12 +13,15 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from understudy.training.augment import plain
+from understudy.training.held_out import PREFIX
 from understudy.training.mask_augment import MaskAugmentation, MaskBatch, augment_masks
 from understudy.training.preview import contact_sheet
 from understudy.training.rundir import SwapperFiles, save_swapper
 from understudy.training.sampling import faces_of_step
 from understudy.training.store import FaceStore
 
+FIGURE = "heldout/iou"
+"""The figure that says how good the network is."""
 MOST_HELD_OUT = 64
 """Faces of a kind that a figure is taken of, spread over all that are held out."""
 _AT_ONCE = 8
@@ -122,12 +125,13 @@ class MaskTask:
         return {}
 
     def figures(self) -> dict[str, float]:
-        """Intersection over union of held-out faces, their mean: ``iou_labelled``, ``iou_drawn``."""
+        """Mean intersection over union of held-out faces: of each kind, and ``heldout/iou``, their mean."""
         out: dict[str, float] = {}
         for kind, store in self.held_out.items():
             shown = self.feed.plain(store, MOST_HELD_OUT)
-            out[f"iou_{kind}"] = float(iou(self.predict(shown.picture), shown.mask, shown.known).mean())
-        return out
+            value = iou(self.predict(shown.picture), shown.mask, shown.known).mean()
+            out[f"{PREFIX}iou_{kind}"] = float(value)
+        return {FIGURE: sum(out.values()) / len(out), **out} if out else {}
 
     def preview(self) -> UInt8[np.ndarray, "h w 3"]:
         """Held-out faces, the masks that they have and get, and what the network is shown in training."""
