@@ -17,7 +17,7 @@ from understudy.image.color import rgb_to_rect
 from understudy.image.landmarks import FACE_OVAL
 from understudy.image.warp import crop_frame
 from understudy.pipelines.composite import CompositeSettings, FaceJob, composite, working_size
-from understudy.pipelines.masks import MaskSettings
+from understudy.pipelines.masks import MaskSettings, StoredMask
 
 FORMATS = {
     "yuv420p": PixelFormat(name="yuv420p", kind="yuv", depth=8, shift_x=1, shift_y=1),
@@ -243,3 +243,18 @@ def test_tensors_of_inference_mode_are_taken():
         settings = CompositeSettings(blend=Poisson(), max_size=size)
         (out,) = composite([frame_of()], [job], swapped, masks, settings)
         assert changed(frame_of(), out).max() > 0
+
+
+def test_what_the_face_sets_mask_leaves_out_stays_the_targets():
+    frame, face = frame_of(), face_at(160, 120, 140)
+    pixels = np.full((64, 64), 255, np.uint8)
+    pixels[:, 32:] = 0
+    green = torch.tensor([0.0, 1.0, 0.0])[None, :, None, None].expand(1, 3, 64, 64)
+    half = FaceJob(frame=0, face=face, mask=StoredMask(pixels, face.alignment))
+    (out,) = composite([frame], [half], green, None, PLAIN)
+    matrix = face.alignment.crop_matrix(64)
+    changed = np.abs(crop_frame(out, matrix, 64) - crop_frame(frame, matrix, 64)).max(0)
+    assert changed[32, 20] > 0.2
+    assert changed[32, 44] < 0.01
+    (whole,) = composite([frame], [FaceJob(frame=0, face=face)], green, None, PLAIN)
+    assert np.abs(crop_frame(whole, matrix, 64) - crop_frame(frame, matrix, 64)).max(0)[32, 44] > 0.2

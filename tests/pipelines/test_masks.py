@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
+from understudy.contracts import Alignment
 from understudy.errors import ConfigError
-from understudy.pipelines.masks import MaskSettings, join_masks, soften
+from understudy.pipelines.masks import MaskSettings, StoredMask, join_masks, soften
 
 SIZE = 100
 
@@ -35,6 +37,29 @@ def test_without_a_learned_mask_the_hull_counts():
 def test_a_networks_nothing_is_nothing():
     joined = join_masks(MaskSettings(source="learned"), disc(30), torch.full((1, 1, SIZE, SIZE), 1e-3))
     assert joined.max() == 0
+
+
+@pytest.mark.parametrize(
+    ("stored", "expected"), [("cut", disc(20)), ("alone", disc(20, 45)), ("ignore", disc(30))]
+)
+def test_masks_of_the_face_set(stored, expected):
+    settings = MaskSettings(source="hull", stored=stored)
+    seen = disc(20, 45) if stored == "alone" else disc(20)
+    assert torch.equal(join_masks(settings, disc(30), None, seen), expected)
+
+
+@pytest.mark.parametrize("stored", ["cut", "alone"])
+def test_a_stored_mask_lies_where_its_crop_lay(stored):
+    pixels = np.zeros((50, 50), np.uint8)
+    pixels[:, :25] = 255
+    mask = StoredMask(pixels, Alignment(matrix=np.array([[0.01, 0.0, 0.0], [0.0, 0.01, 0.0]]), mode="full"))
+    # a crop of 80 pixels that shows the frame from (-20, 0) to (140, 160), of which the mask knows 100 x 100
+    framed = mask.framed(MaskSettings(stored=stored), np.array([[0.5, 0.0, 10.0], [0.0, 0.5, 0.0]]), 80)
+    outside = 1.0 if stored == "cut" else 0.0
+    assert framed[25, 20] == pytest.approx(1.0, abs=1e-3)
+    assert framed[25, 50] == pytest.approx(0.0, abs=1e-3)
+    for y, x in ((25, 4), (25, 70), (65, 20)):
+        assert framed[y, x] == pytest.approx(outside, abs=1e-3)
 
 
 @pytest.mark.parametrize(("erode", "radius"), [(0.0, 30), (0.1, 20), (-0.1, 40)])

@@ -24,7 +24,7 @@ from understudy.errors import ShapeError
 from understudy.image.draw import hull_mask
 from understudy.image.paste import paste_crop
 from understudy.image.warp import crop_frame
-from understudy.pipelines.masks import MaskSettings, join_masks, soften
+from understudy.pipelines.masks import MaskSettings, StoredMask, join_masks, soften
 
 _SIZES = (64, 96, 128, 192, 256, 320, 384, 512, 768, 1024)
 """Working sizes; few, so that faces of several frames share one."""
@@ -54,6 +54,8 @@ class FaceJob:
     """Place of its frame in the list of frames."""
     face: Face
     """Alignment and landmarks of the target's face."""
+    mask: StoredMask | None = None
+    """What its face set says of where it is; None for nothing."""
 
 
 def composite(
@@ -133,13 +135,31 @@ def _layers(
     crops = [crop_frame(frames[job.frame], matrix, size) for job, matrix in pairs]
     hulls = [hull_mask(job.face.points, matrix, size)[None] for job, matrix in pairs]
     base = torch.from_numpy(np.stack(crops)).to(swapped.device)
-    joined = join_masks(settings.mask, torch.from_numpy(np.stack(hulls)).to(swapped.device), learned)
+    hull = torch.from_numpy(np.stack(hulls)).to(swapped.device)
+    joined = join_masks(settings.mask, hull, learned, _stored(pairs, hull, settings.mask))
     faces = _recolored(swapped, base, joined, settings.color_transfer)
     mask = soften(settings.mask, joined)
     blended = settings.blend(base, faces, mask)
     # What is laid over the frame is the blend less the part of the plate that shines through: the plate's own
     # samples then stand for it, instead of samples that went to the crop and back.
     return torch.cat([blended - (1.0 - mask) * base, mask], dim=1).cpu().numpy()
+
+
+def _stored(
+    pairs: Sequence[tuple[FaceJob, np.ndarray]], hull: Tensor, settings: MaskSettings
+) -> Tensor | None:
+    """The face set's masks of these faces; one that has none is all its hull's. None where none has one."""
+    if settings.stored == "ignore" or not any(job.mask for job, _ in pairs):
+        return None
+    size = hull.shape[-1]
+    rest = hull if settings.stored == "alone" else torch.ones_like(hull)
+    rows = [
+        rest[number]
+        if job.mask is None
+        else torch.from_numpy(job.mask.framed(settings, matrix, size))[None].to(hull)
+        for number, (job, matrix) in enumerate(pairs)
+    ]
+    return torch.stack(rows)
 
 
 def _recolored(swapped: Tensor, base: Tensor, mask: Tensor, transfer: ColorTransfer) -> Tensor:

@@ -23,13 +23,14 @@ import numpy as np
 import torch
 
 from understudy import config, durable
-from understudy.contracts import Face, Frame
+from understudy.contracts import Frame
 from understudy.errors import ConfigError, FaceSetError, NoFaceError
 from understudy.events import Event, Progress, StageDone, StageStarted, Warned
 from understudy.faces.faceset import FaceRecord, FaceSet
 from understudy.image.warp import crop_frame
 from understudy.pipelines.composite import CompositeSettings, FaceJob, composite
 from understudy.pipelines.footage import open_footage
+from understudy.pipelines.masks import StoredMask
 from understudy.pipelines.setup import make_context, one_thread
 from understudy.pipelines.swapper import Swapper
 from understudy.provenance.labels import container_tags, file_hash, fingerprint, write_sidecar
@@ -116,14 +117,14 @@ def merge(
             f"{faces.path} has no face of {target.name} to swap; extract it: understudy extract --input "
             f"{target} -o {faces.path}"
         )
-    by_frame = {frame: [record.face for record in found] for frame, found in records.items()}
-    job = _Job(swapper, by_frame, settings)
+    job = _Job(swapper, chosen, records, settings)
     yield StageStarted(stage=STAGE, detail=f"{target.name} to {output.name}", total=reader.info.frames)
     with reader:
         if is_folder(output):
             yield from _to_images(reader, job, output)
         else:
-            key = _key(swapper_folder, target, settings, [r for found in records.values() for r in found])
+            every = [record for found in records.values() for record in found]
+            key = _key(swapper_folder, target, settings, chosen, every)
             yield from _to_video(reader, job, output, key, settings)
         if reader.damage is not None:
             yield reader.damage
@@ -170,8 +171,10 @@ def _facts(swapper: Swapper, folder: Path, target: Path, settings: MergeSettings
 class _Job:
     """Swaps the faces of frames, several frames at a time, and counts."""
 
-    def __init__(self, swapper: Swapper, by_frame: dict[int, list[Face]], settings: MergeSettings) -> None:
-        self.swapper, self.by_frame, self.settings = swapper, by_frame, settings
+    def __init__(
+        self, swapper: Swapper, faces: FaceSet, by_frame: dict[int, list[FaceRecord]], settings: MergeSettings
+    ) -> None:
+        self.swapper, self.faces, self.by_frame, self.settings = swapper, faces, by_frame, settings
         self.counts: Counter[int] = Counter()
 
     def batches(self, frames: Iterator[Frame]) -> Iterator[list[Frame]]:
@@ -194,9 +197,10 @@ class _Job:
         for place, frame in enumerate(frames):
             found = self.by_frame.get(frame.index, [])
             self.counts[len(found)] += 1
-            for face in found:
+            for record in found:
+                face = record.face
                 aligned = dataclasses.replace(face, alignment=self.swapper.alignment(face.points))
-                jobs.append(FaceJob(frame=place, face=aligned))
+                jobs.append(FaceJob(frame=place, face=aligned, mask=self._mask(record)))
                 crops.append(
                     crop_frame(frame, self.swapper.crop_matrix(face.points), self.swapper.resolution)
                 )
@@ -205,6 +209,13 @@ class _Job:
         swapped, masks = self.swapper(torch.from_numpy(np.stack(crops)))
         coverage = self.swapper.settings.coverage
         return composite(frames, jobs, swapped, masks, self.settings.composite, coverage)
+
+    def _mask(self, record: FaceRecord) -> StoredMask | None:
+        """What the face set says of where a face is."""
+        if self.settings.composite.mask.stored == "ignore":
+            return None
+        pixels = self.faces.read_mask(record)
+        return None if pixels is None else StoredMask(np.ascontiguousarray(pixels), record.alignment)
 
     def summary(self) -> dict[str, Any]:
         """How many frames had how many faces."""
@@ -307,19 +318,24 @@ def _read_key(file: Path) -> object:
         return None
 
 
-def _key(swapper: Path, target: Path, settings: MergeSettings, faces: list[FaceRecord]) -> dict[str, Any]:
+def _key(
+    swapper: Path, target: Path, settings: MergeSettings, faces: FaceSet, records: list[FaceRecord]
+) -> dict[str, Any]:
     """What the parts of a video are made from; parts made from anything else are thrown away."""
     plain = config.dump(settings)
     plain.pop("device")
     chosen = hashlib.sha256(
-        json.dumps([(face.frame, face.data["mesh"]) for face in faces]).encode()
+        json.dumps([(record.frame, record.data["mesh"]) for record in records]).encode()
     ).hexdigest()
+    masks = [faces.mask_path(record) for record in records]
+    stamps = [(path.name, path.stat().st_mtime_ns) for path in masks if path.is_file()]
     return {
         "run": swapper.resolve().parent.name,
         "swapper": file_hash(weights_file(swapper)),
         "target": fingerprint((target,)),
         "settings": plain,
         "faces": chosen,
+        "masks": hashlib.sha256(json.dumps(stamps).encode()).hexdigest(),
     }
 
 
