@@ -140,7 +140,7 @@ class Engine(Generic[B]):
         try:
             return losses(*given)
         except TorchDynamoException as error:
-            reason = str(error).strip().splitlines()[0]
+            reason = str(getattr(error, "inner_exception", error)).strip().splitlines()[0]
             raise UnderstudyError(
                 f"torch could not compile the step ({reason}); set loop.compile to off"
             ) from error
