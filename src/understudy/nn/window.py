@@ -8,17 +8,9 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-import numpy as np
 import torch
-from jaxtyping import Float, Float64
+from jaxtyping import Float
 from torch import Tensor
-
-
-def gaussian_window(size: int, sigma: float) -> Float64[np.ndarray, "size"]:
-    """Samples of a Gaussian at unit steps round its centre, with sum one."""
-    place = np.arange(size) - (size - 1) / 2
-    weight = np.exp(-0.5 * (place / sigma) ** 2)
-    return weight / weight.sum()
 
 
 @lru_cache(maxsize=32)
@@ -37,14 +29,13 @@ def band_matrix(length: int, size: int, sigma: float, padded: bool, device: torc
         ``(outputs, length)``, float32.
     """
     assert not padded or size % 2 == 1, "a centred window has an odd size"
-    window = gaussian_window(size, sigma)
     outputs, first = (length, -(size // 2)) if padded else (length - size + 1, 0)
-    matrix = np.zeros((outputs, length), np.float32)
-    for row in range(outputs):
-        start = row + first
-        inside = slice(max(0, -start), min(size, length - start))
-        matrix[row, start + inside.start : start + inside.stop] = window[inside]
-    return torch.tensor(matrix, device=device)
+    # made on the device, in operations that a compiler can follow
+    tap = torch.arange(length, device=device) - torch.arange(outputs, device=device)[:, None] - first
+    place = torch.arange(size, dtype=torch.float64, device=device) - (size - 1) / 2
+    total = torch.exp(-0.5 * (place / sigma) ** 2).sum()
+    weight = torch.exp(-0.5 * ((tap - (size - 1) / 2).double() / sigma) ** 2) / total
+    return torch.where((tap >= 0) & (tap < size), weight, 0.0).float()
 
 
 def filter_separable(x: Float[Tensor, "*b h w"], matrix: Float[Tensor, "o s"]) -> Float[Tensor, "*b o o"]:
