@@ -52,7 +52,7 @@ BASE: dict[str, Any] = {
 SIZES = {"e_dims": 32, "ae_dims": 128, "d_dims": 32, "d_mask_dims": 8, "options": "d", "normalized": True}
 PLAIN = {"dssim": {}, "mse": {"weight": 10.0}}
 METHODS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
-    "original": ({"name": "original"}, {}),
+    "original": ({"name": "original", "width": 64, "code": 256}, {}),
     "df": ({"name": "df", **SIZES}, {}),
     "dfhd": ({"name": "dfhd", **SIZES}, {}),
     "liae": ({"name": "liae", **SIZES}, {}),
