@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from understudy.config import dump, merge
+from understudy.config import dump, merge, read_recipe
 from understudy.contracts import Context
 from understudy.errors import ConfigError
 from understudy.models import MODELS
@@ -148,6 +148,18 @@ def test_a_loss_of_the_swap_stays_out_of_the_encoder_where_codes_are_detached():
 def test_settings_come_back_from_a_recipe():
     settings = MODELS["amp"](**TINY, morph=0.75, options="udtc")
     assert merge(MODELS["amp"](), dump(settings)) == settings
+
+
+def test_the_recipe_is_deepfacelabs():
+    from understudy.pipelines.train import TrainSettings
+
+    settings = merge(TrainSettings(), read_recipe("amp")["train"])
+    assert settings.model == MODELS["amp"]()
+    weights = {name: loss.weight for name, loss in settings.losses.items()}
+    assert weights == {"dssim": 10.0, "mse": 10.0, "eyes_mouth": 300.0, "background": 0.1}
+    optimizer = settings.optimizer
+    assert (optimizer.name, optimizer.rate, optimizer.clip) == ("adabelief", 5e-5, None)
+    assert not optimizer.bias_correction
 
 
 @pytest.mark.parametrize(
