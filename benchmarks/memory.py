@@ -16,9 +16,14 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from understudy.training import process
+
+if TYPE_CHECKING:
+    import torch
+
+    from understudy.pipelines.train import TrainSettings
 
 STEPS = 6
 CONDITIONS: dict[str, dict[str, Any]] = {
@@ -56,7 +61,7 @@ CONDITIONS: dict[str, dict[str, Any]] = {
 }
 
 
-def settings_of(name: str) -> Any:
+def settings_of(name: str) -> TrainSettings:
     """The settings of a condition."""
     from understudy import config
     from understudy.pipelines.train import TrainSettings
@@ -101,7 +106,7 @@ def taken(name: str) -> dict[str, int]:
     return {"taken": highest(device) - before, "weights": weights}
 
 
-def settle(device: Any) -> int:
+def settle(device: torch.device) -> int:
     """Give back what was loaded for a moment, and begin to look for the highest sum; bytes held now."""
     if device.type == "cuda":
         import torch
@@ -113,7 +118,7 @@ def settle(device: Any) -> int:
     return field("VmRSS")
 
 
-def highest(device: Any) -> int:
+def highest(device: torch.device) -> int:
     """Most bytes held at once since ``settle``."""
     if device.type == "cuda":
         import torch

@@ -103,14 +103,15 @@ def estimate_training(
     try:
         with hollow(modules, device, around=ledger) as mode:
             ledger.part = "activations"
-            rehearsal = _Rehearsal(task, batch, mode, ledger)
-            engine = _engine(rehearsal, ledger, settings, optimizer, average, precision)
+            shown = _hollowed(batch, mode, ledger)
+            vars(task)["batch"] = lambda _step: shown
+            engine = _engine(task, ledger, settings, optimizer, average, precision)
             engine.step(0, 0.0)
             ledger.relabel(_memory_of(engine), "optimizer")
             ledger.begin()
             engine.step(1, 0.0)
             highest, most = ledger.highest, ledger.most
-            del engine, rehearsal
+            del engine, shown
     except (RuntimeError, NotImplementedError, TypeError, AssertionError) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise UnderstudyError(
@@ -181,32 +182,15 @@ def available_memory(device: torch.device) -> tuple[int, int]:
 # ------------------------------------------------------------------------------------------ the rehearsal
 
 
-class _Rehearsal:
-    """The task with one hollow batch for all steps."""
+def _hollowed(batch: object, mode: FakeTensorMode, ledger: _Ledger) -> Any:  # noqa: ANN401  # of any type
+    """The batch with hollow tensors, which the ledger knows."""
 
-    def __init__(self, task: Task[Any], batch: object, mode: FakeTensorMode, ledger: _Ledger) -> None:
-        self.module = task.module
-        self._task = task
+    def convert(tensor: Tensor) -> Tensor:
+        made = mode.from_tensor(tensor)
+        ledger.enter(made)
+        return made
 
-        def convert(tensor: Tensor) -> Tensor:
-            made = mode.from_tensor(tensor)
-            ledger.enter(made)
-            return made
-
-        self._batch = _converted(batch, convert)
-
-    def batch(self, step: int) -> Any:  # noqa: ANN401  # a batch is of any type
-        return self._batch
-
-    def losses(self, batch: Any) -> dict[str, Tensor]:  # noqa: ANN401
-        return self._task.losses(batch)
-
-    @property
-    def critics(self) -> nn.Module | None:
-        return self._task.critics
-
-    def critic_losses(self) -> dict[str, Tensor]:
-        return self._task.critic_losses()
+    return _converted(batch, convert)
 
 
 def _converted(value: Any, convert: Callable[[Tensor], Tensor]) -> Any:  # noqa: ANN401
@@ -224,7 +208,7 @@ def _converted(value: Any, convert: Callable[[Tensor], Tensor]) -> Any:  # noqa:
 
 
 def _engine(
-    task: _Rehearsal,
+    task: Task[Any],
     ledger: _Ledger,
     loop: LoopSettings,
     optimizer: OptimizerSettings,
@@ -233,7 +217,7 @@ def _engine(
 ) -> Engine[Any]:
     """An engine whose steps tell the ledger what they are doing."""
     ledger.part = "average"  # the only thing that an engine makes of its own
-    engine: Engine[Any] = Engine(cast("Task[Any]", task), loop, optimizer, average, precision, Group())
+    engine: Engine[Any] = Engine(task, loop, optimizer, average, precision, Group())
     ledger.part = "activations"
     for stepper in filter(None, (engine.stepper, engine.critics)):
         for parameter in stepper.parameters:
