@@ -16,12 +16,18 @@ COMMANDS: dict[str, str] = {
     "train": "Train a swapper on two face sets.",
     "pretrain": "Teach a model faces in general, on synthetic people, for other runs to start from.",
     "mask": "Train a network on which pixels are face, and write its masks into face sets.",
+    "models": "Show what there is to train: how it is built, what it costs, what memory it takes.",
+    "watch": "Show a run in the terminal while it trains: losses, figures, preview, time left.",
     "merge": "Put a swapper's faces into footage and write the result.",
+    "export": "Give a swapper to other programs: ONNX with a model card, DeepFaceLive, DeepFaceLab.",
+    "import": "Read a model that DeepFaceLab trained, to merge with it and to train it further.",
     "performers": "Draw synthetic people to a video, with exact ground truth.",
     "demo": "Draw two performers, swap one into the other and report how near the truth it came.",
     "weights": "List, fetch or import the network weights that finding faces needs.",
     "doctor": "Show what this machine has and what to do about what it lacks.",
 }
+MODULES = {"import": "convert"}
+"""Where a command's name cannot be its module's."""
 
 
 def _help() -> str:
@@ -68,7 +74,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     prepare()
     from understudy.cli.show import guarded
 
-    return guarded(lambda: importlib.import_module(f"understudy.cli.{name}").run(rest))
+    module = MODULES.get(name, name)
+    return guarded(lambda: importlib.import_module(f"understudy.cli.{module}").run(rest))
 
 
 if __name__ == "__main__":
