@@ -238,3 +238,11 @@ def test_plateau_of_a_figure_that_falls_and_of_one_that_is_missing():
         Plateau("ssim", 2, falls=False).update({"psnr": 1.0})
     with pytest.raises(ConfigError, match="2 figures are called 'ssim'"):
         Plateau("ssim", 2, falls=False).update({"a/ssim": 1.0, "b/ssim": 1.0})
+
+
+def test_a_game_with_a_critic_is_no_loss_to_watch():
+    at = Standing(settings=LoopSettings())
+    at.losses = {"dssim_source": 2.0, "patch_gan": 60.0, "critic_patch_gan": 0.1}
+    assert at.loss == 2.0
+    at.losses["patch_gan"] = float("nan")
+    assert math.isnan(at.loss)

@@ -73,12 +73,14 @@ class Standing:
 
     @property
     def loss(self) -> float:
-        """What the module made smaller; a critic's loss is none of it, unless it is no number any more."""
-        return sum(
-            value
-            for name, value in self.losses.items()
-            if not name.startswith("critic_") or not math.isfinite(value)
-        )
+        """What the module made smaller.
+
+        Without what it plays with a critic, which rises and falls as the game goes; but what is no number any
+        more counts in any case.
+        """
+        played = {name for name in self.losses if name.startswith("critic_")}
+        played |= {name.removeprefix("critic_") for name in played}
+        return sum(v for name, v in self.losses.items() if name not in played or not math.isfinite(v))
 
     def fall(self) -> bool:
         """Count a fall, now that the step is known at which it was seen; False when it is one too many."""
