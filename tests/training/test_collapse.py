@@ -241,6 +241,9 @@ def test_plateau_of_a_figure_that_falls_and_of_one_that_is_missing():
 
 
 def test_a_game_with_a_critic_is_no_loss_to_watch():
+    from understudy.training.bounds import LoopSettings
+    from understudy.training.standing import Standing
+
     at = Standing(settings=LoopSettings())
     at.losses = {"dssim_source": 2.0, "patch_gan": 60.0, "critic_patch_gan": 0.1}
     assert at.loss == 2.0
