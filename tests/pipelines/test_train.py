@@ -21,7 +21,7 @@ from understudy.pipelines import measuring
 from understudy.pipelines import train as training
 from understudy.pipelines.measuring import Lent, SwapMeter, View
 from understudy.pipelines.train import TrainSettings
-from understudy.pipelines.training_faces import divide
+from understudy.pipelines.training_faces import divide, hold_out
 from understudy.training.rundir import RunFolder
 
 
@@ -74,40 +74,47 @@ def test_a_run_from_face_sets_to_figures(sets, tmp_path):
 def test_held_out_faces_are_chosen_once_and_never_learned_from(sets, tmp_path):
     source, target = sets
     run = training.start(settings(), source, target, tmp_path)
-    first = divide(run, sets, 16, 0)
+    first = divide(sets, hold_out(run, sets, 16, 0))
     written = json.loads((run.path / "held_out.json").read_text())
     for name, division in zip(("source", "target"), first, strict=True):
         kept = set(written[name]["kept"])
         assert {r.crop for r in division.measured} == set(written[name]["measured"]) <= kept
         assert not kept & {r.crop for r in division.learned}
         assert division.measured
-    again = divide(run, sets, 5, 99)  # what was written holds
+    again = divide(sets, hold_out(run, sets, 5, 99))  # what was written holds
     assert [r.crop for r in again[0].learned] == [r.crop for r in first[0].learned]
     (run.path / "held_out.json").write_text("[1]")
     with pytest.raises(CheckpointError, match=r"held_out\.json: damaged"):
-        divide(run, sets, 16, 0)
+        hold_out(run, sets, 16, 0)
 
 
 @pytest.mark.usefixtures("bare")
 def test_a_run_of_an_earlier_version_holds_nothing_out_when_it_goes_on(sets, tmp_path):
     source, target = sets
     run = training.start(settings(), source, target, tmp_path)
-    list(training.train(run, source, target))
-    (run.path / "held_out.json").unlink()
-    events = list(training.train(run, source, target, steps=5))
+    recipe = run.recipe
+    del recipe["train"]["held_out"]
+    (run.path / "recipe.toml").write_text(config.to_toml(recipe))
+    events = list(training.train(run, source, target))
     assert "60 faces of the source" in next(e for e in events if isinstance(e, Planned)).lines[0]
-    assert not (run.path / "held_out.json").exists()
     assert figures_of(run).keys() == {"psnr_source", "psnr_target"}
 
 
 @pytest.mark.usefixtures("bare")
 def test_faces_in_a_file_are_learned_from_just_so(sets, tmp_path):
     source, target = sets
-    losses = []
+    losses: list[list[float]] = []
     for memory in (0.5, 0.0):
         run = training.start(settings(memory=memory), source, target, tmp_path)
-        events = list(training.train(run, source, target))
-        losses.append([e.values["loss"] for e in events if isinstance(e, Progress) and e.stage == "train"])
+        losses.append([])
+        there: list[int] = []
+        for _ in range(2):
+            asked = iter(range(9))
+            for event in training.train(run, source, target, stop=lambda asked=asked: next(asked) == 2):
+                if isinstance(event, Progress) and event.stage == "train":
+                    losses[-1].append(event.values["loss"])
+            there.append(len(list(run.path.glob("cache/*.bin"))))
+        assert there == ([2, 0] if memory == 0 else [0, 0])  # kept while the run may go on, and no longer
     assert losses[0] == losses[1]
     assert len(losses[0]) == 4
 
@@ -119,9 +126,8 @@ def test_colours_and_poses_are_changed_by_plugins_and_settings(sets, tmp_path):
     for changes in ({}, {"color_transfer": "reinhard"}, {"sampling": "pose"}, {"augmentation": {"hsv": 0.3}}):
         run = training.start(settings(loop={"steps": 1}, **changes), source, target, tmp_path)
         events = list(training.train(run, source, target))
-        seen.append(
-            [e.values["mse_source"] for e in events if isinstance(e, Progress) and e.stage == "train"][0]
-        )
+        progress = next(e for e in events if isinstance(e, Progress) and e.stage == "train")
+        seen.append(progress.values["mse_source"])
     assert len(set(seen)) == 4
 
 

@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from rich.markup import escape
 
@@ -31,12 +32,16 @@ class Command(training.TrainSettings):
     """Folder in which a new run makes its own."""
     run: Path | None = None
     """Folder of a run to go on with, exactly as it would have gone on; its recipe holds."""
+    start_from: Path | None = None
+    """Begin a new run with the weights of another: a run's folder, a swapper, a .safetensors file."""
+    start_missing: Literal["error", "fresh"] = "error"
+    """What becomes of weights that are missing there or of another shape: refuse, or begin them anew."""
     time: str | None = None
     """Training time, those of earlier calls included: 90s, 10m, 2h30m."""
     steps: int | None = None
     """Training steps, those of earlier calls included."""
     recipe: tuple[str, ...] = ()
-    """Recipes by name or file, left to right, under the command line: cpu, quick96."""
+    """Recipes by name or file, left to right, under the command line: cpu, quick96, film."""
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -52,14 +57,24 @@ def run(arguments: Sequence[str]) -> int:
         raise ConfigError("train: wanted --source FACES and --target FACES; see understudy train --help")
     source, target = FaceSet.open(command.source), FaceSet.open(command.target)
     seconds = seconds_of(command.time) if command.time is not None else None
+    if command.run is not None and command.start_from is not None:
+        raise ConfigError("train: --run goes on with a run, --start-from begins a new one; give one of them")
+    folder: RunFolder | None = None
     if command.run is not None:
         folder = RunFolder(command.run)
-    else:
+    elif training.leads():  # torchrun's first process makes the run and tells the others
         settings = config.merge(training.TrainSettings(), config.base_of(command, training.TrainSettings))
         if seconds is not None or command.steps is not None:
             bounded = dataclasses.replace(settings.loop, time=seconds, steps=command.steps)
             settings = dataclasses.replace(settings, loop=bounded)
-        folder = training.start(settings, source, target, command.runs)
+        folder = training.start(
+            settings,
+            source,
+            target,
+            command.runs,
+            start_from=command.start_from,
+            start_missing=command.start_missing,
+        )
     stopped = False
 
     def ask() -> None:
@@ -78,6 +93,8 @@ def run(arguments: Sequence[str]) -> int:
                 stop=lambda: stopped,
             )
         )
+    if folder is None or not training.leads():
+        return 0
     words = [
         "understudy",
         "merge",

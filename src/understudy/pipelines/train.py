@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Callable, Generator, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -12,96 +13,67 @@ import torch
 from torch import nn
 
 from understudy import config
-from understudy.color_transfers import COLOR_TRANSFERS, ColorTransfer
 from understudy.contracts import Context
 from understudy.embedders import EMBEDDERS
 from understudy.errors import CheckpointError, ConfigError, FaceSetError
 from understudy.events import Event, Planned, Warned
 from understudy.faces.faceset import FaceSet
 from understudy.learning import SwapModel
-from understudy.losses import LOSSES, Loss, PictureLoss
-from understudy.models import MODELS, ModelSettings
+from understudy.losses import Loss, PictureLoss
 from understudy.performers import TEST_SEEDS_FROM
 from understudy.pipelines.measuring import EMBEDDER, lend, make_meter
 from understudy.pipelines.phases import Ends, bounds_of, plan, total_steps
 from understudy.pipelines.setup import choose_device, make_context
+from understudy.pipelines.starting import Missing, prepare, take_start, write_start
 from understudy.pipelines.swapper import settings_without_name
-from understudy.pipelines.training_faces import divide, load_few, load_stores
+from understudy.pipelines.train_settings import TrainSettings
+from understudy.pipelines.training_faces import CACHE, discard, divide, hold_out, load_few, load_stores
 from understudy.training import checkpoint
-from understudy.training.augment import Augmentation
-from understudy.training.average import AverageSettings
 from understudy.training.batches import TARGET, SwapFeed
-from understudy.training.bounds import LoopSettings
 from understudy.training.distributed import Group, joined
 from understudy.training.held_out import HeldOut
 from understudy.training.loop import Trainer
-from understudy.training.optim import OptimizerSettings
 from understudy.training.rundir import RunFolder, make_origin
-from understudy.training.sampling import Sampling
 from understudy.training.store import FaceStore
-from understudy.training.task import SwapTask, SwapTaskSettings, Weighted
+from understudy.training.task import SwapTask, Weighted
 
 FEWEST_FACES = 8
 """Faces of each person below which training is refused."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class TrainSettings:
-    """How a swapper is trained."""
-
-    device: str = "auto"
-    """auto, cpu, cuda or cuda:N."""
-    batch: int = 8
-    """Faces of each person a step."""
-    held_out: int = 16
-    """Faces of each person that are never learned from, to take figures on. They lie in whole stretches of
-    the footage, with as many unused ones round them; a tenth of the faces at most. 0 for none."""
-    memory: float = 0.5
-    """Share of the free memory that faces may take; more of them lie in a file in the run's folder."""
-    model: ModelSettings = config.slot(MODELS, "df")
-    """What learns."""
-    losses: dict[str, Loss] = config.plugins(LOSSES, dssim={"weight": 10.0}, mse={"weight": 10.0})
-    """Terms of the picture; the mask's term is task.mask_weight."""
-    sampling: Sampling = "uniform"
-    """Which faces come how often. uniform: all alike; pose: rare poses as often as common ones, by bins of
-    yaw and pitch, and every face still comes."""
-    color_transfer: ColorTransfer = config.slot(COLOR_TRANSFERS, "none")
-    """How faces of the source get the colours of random faces of the target while they are learned from."""
-    task: SwapTaskSettings = field(default_factory=SwapTaskSettings)
-    """How the terms are combined."""
-    augmentation: Augmentation = field(default_factory=Augmentation)
-    """How faces are changed before they are learned from."""
-    optimizer: OptimizerSettings = field(default_factory=OptimizerSettings)
-    """How weights follow gradients."""
-    average: AverageSettings = field(default_factory=AverageSettings)
-    """The running average of the weights that is given away."""
-    loop: LoopSettings = field(default_factory=LoopSettings)
-    """How long, how often to save."""
-    phases: tuple[Mapping[str, Any], ...] = ()
-    """What changes on the way: [[phase]] of a recipe, see ``pipelines.phases``."""
-
-    def __post_init__(self) -> None:
-        if self.batch < 1:
-            raise ConfigError(f"batch: wanted 1 or more, got {self.batch}")
-        if self.held_out < 0:
-            raise ConfigError(f"held_out: wanted 0 or more faces, got {self.held_out}")
-        if not 0 <= self.memory <= 1:
-            raise ConfigError(f"memory: wanted a share between 0 and 1, got {self.memory:g}")
-        if self.phases:  # of a command's flags only those that are settings
-            own = config.base_of(self, TrainSettings)
-            plan(config.merge(TrainSettings(), {**own, "phases": ()}), self.phases)
-
-
-def start(settings: TrainSettings, source: FaceSet, target: FaceSet, runs: Path) -> RunFolder:
+def start(
+    settings: TrainSettings,
+    source: FaceSet,
+    target: FaceSet,
+    runs: Path,
+    *,
+    start_from: Path | None = None,
+    start_missing: Missing = "error",
+) -> RunFolder:
     """Makes the folder of a new run; nothing is trained yet.
+
+    Args:
+        settings: how it will be trained.
+        source: faces of the person who is put in.
+        target: faces of the footage that receives them.
+        runs: folder in which it makes its own.
+        start_from: begin with the weights of this run, swapper or file.
+        start_missing: what becomes of weights that are missing there or of another shape.
 
     Raises:
         FaceSetError: too few faces, the same set twice, or performers that are kept for evaluation.
+        CheckpointError: the weights to begin with are not there, damaged, or do not fit.
     """
     _check(source, target)
     recipe = {"train": config.dump(settings)}
     hashes = {"source": source.digest(), "target": target.digest()}
-    return RunFolder.create(runs, settings.model.name, recipe, make_origin(settings.loop.seed, hashes))
+    if start_from is None:
+        return RunFolder.create(runs, settings.model.name, recipe, make_origin(settings.loop.seed, hashes))
+    given = prepare(settings.model, start_from, start_missing, make_context("cpu"))
+    origin = make_origin(settings.loop.seed, hashes, start=dict(given.about))
+    run = RunFolder.create(runs, settings.model.name, recipe, origin)
+    write_start(run, given.weights)
+    return run
 
 
 def settings_of(run: RunFolder) -> TrainSettings:
@@ -118,8 +90,13 @@ def settings_of(run: RunFolder) -> TrainSettings:
         ) from None
 
 
+def leads() -> bool:
+    """Whether this process makes the run: on its own, or the first of those that torchrun started."""
+    return os.environ.get("RANK", "0") == "0"
+
+
 def train(
-    run: RunFolder,
+    run: RunFolder | None,
     source: FaceSet,
     target: FaceSet,
     *,
@@ -130,8 +107,11 @@ def train(
 ) -> Iterator[Event]:
     """Trains a run from where it stands.
 
+    Started by torchrun, the first process leads and the others help it: they need the same face sets, and to
+    see the run's folder under the same path.
+
     Args:
-        run: its folder, see ``start``.
+        run: its folder, see ``start``; None on processes that do not lead and have not been told.
         source: faces of the person who is put in.
         target: faces of the footage that receives them.
         steps: bound on all steps of the run, those of earlier calls included; None: as in its recipe.
@@ -139,15 +119,21 @@ def train(
         device: where to train; None: as in its recipe.
         stop: asked before every step; True saves and ends.
 
+    Yields:
+        What happens; nothing on processes that do not lead.
+
     Raises:
         FaceSetError: the face sets are not those that the run was started with.
         CheckpointError: the run's checkpoints are damaged or of another model.
     """
-    settings = settings_of(run)
-    if steps is not None or time is not None:
-        bounded = dataclasses.replace(settings.loop, steps=steps, time=time)
-        settings = dataclasses.replace(settings, loop=bounded)
-    with joined(choose_device(device or settings.device)) as (group, chosen):
+    wanted = device or (settings_of(run).device if run is not None else "auto")
+    with joined(choose_device(wanted)) as (group, chosen):
+        told = group.share({"run": str(run.path.resolve())} if run is not None and group.leads else None)
+        run = RunFolder(Path(told["run"])) if run is None else run
+        settings = settings_of(run)
+        if steps is not None or time is not None:
+            bounded = dataclasses.replace(settings.loop, steps=steps, time=time)
+            settings = dataclasses.replace(settings, loop=bounded)
         job = _Job(
             run=run,
             settings=settings,
@@ -182,7 +168,7 @@ def _phases(job: _Job) -> Iterator[Event]:
     phases = plan(job.settings, job.settings.phases)
     loop = job.settings.loop
     whole = dataclasses.replace(loop, steps=total_steps(loop, phases))
-    ends = Ends(job.run.path, _step_of(job.run) if len(phases) > 1 else 0)
+    ends = Ends(job.run.path, _step_of(job.run) if len(phases) > 1 and job.group.leads else 0)
     faces: _Faces | None = None
     while True:
         number = min(len(ends.steps), len(phases) - 1)
@@ -191,6 +177,7 @@ def _phases(job: _Job) -> Iterator[Event]:
         torch.manual_seed(loop.seed)
         model = phase.settings.model.build(make_context(job.device))
         assert isinstance(model, nn.Module)
+        take_start(job.run, model)
         built = cast("SwapModel", model)
         losses = build_losses(phase.settings.losses, built, make_context(job.device))
         if faces is None:
@@ -210,9 +197,12 @@ def _phases(job: _Job) -> Iterator[Event]:
             phase=phase.name,
         )
         yield from trainer.train()
-        over = number == len(phases) - 1 or whole.is_over(trainer.step, trainer.elapsed)
-        goes_on = trainer.at.is_over and not over
+        last = number == len(phases) - 1 or whole.is_over(trainer.step, trainer.elapsed)
+        over, goes_on = trainer.at.is_over and last, trainer.at.is_over and not last
         if not job.group.share({"goes_on": goes_on})["goes_on"]:
+            if over and job.group.leads:
+                faces.close()
+                discard(job.run.path / CACHE)
             return
         if job.group.leads:
             ends.add(trainer.step)
@@ -243,20 +233,31 @@ class _Faces:
     target: FaceStore
     held_out: HeldOut | None
 
+    def close(self) -> None:
+        """Let go of files."""
+        self.source.close()
+        self.target.close()
+
 
 def _load(job: _Job, model: SwapModel) -> Generator[Event, None, _Faces]:
     """Reads the faces, those apart on which figures are taken."""
     settings, sets = job.settings, (job.source, job.target)
     side = max(model.resolution, model.output_resolution)
-    divisions = divide(job.run, sets, settings.held_out, settings.loop.seed)
+    held = hold_out(job.run, sets, settings.held_out, settings.loop.seed) if job.group.leads else None
+    divisions = divide(sets, job.group.share(held))
+    if not job.group.leads:
+        job.group.share(None)  # the first process reads the faces, the others find them in its file
     stores = yield from load_stores(
         sets,
         [division.learned for division in divisions],
         settings.model,
         side,
-        cache=job.run.path / "cache",
-        memory=settings.memory,
+        cache=job.run.path / CACHE,
+        memory=settings.memory / job.group.world,
     )
+    if not job.group.leads:
+        return _Faces(source=stores[0], target=stores[1], held_out=None)
+    job.group.share({})
     apart = [
         load_few(faces, division.measured, settings.model, side)
         for faces, division in zip(sets, divisions, strict=True)

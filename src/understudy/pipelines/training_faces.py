@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,6 +30,8 @@ from understudy.training.store import FaceStore, Framed, available_memory, bytes
 
 STAGE = "faces"
 """Stage name of the events."""
+CACHE = "cache"
+"""Folder in a run's for faces that do not go into memory."""
 NAMES = ("source", "target")
 """The persons, in order."""
 _READERS = 8
@@ -48,11 +50,12 @@ class Division:
     """Faces that no step sees and that figures are taken on."""
 
 
-def divide(run: RunFolder, faces: Sequence[FaceSet], wanted: int, seed: int) -> list[Division]:
-    """Which faces of the source and of the target are learned from and which are measured.
+def hold_out(run: RunFolder, faces: Sequence[FaceSet], wanted: int, seed: int) -> Held:
+    """Which faces of the source and of the target are not learned from.
 
     The choice is made once, when a run begins, and kept in ``held_out.json``: a face that was learned from
-    is not measured later, whatever a person does to the face sets meanwhile.
+    is not measured later, whatever a person does to the face sets meanwhile. A run of a version that held
+    nothing out goes on so.
 
     Args:
         run: its folder.
@@ -64,10 +67,12 @@ def divide(run: RunFolder, faces: Sequence[FaceSet], wanted: int, seed: int) -> 
         CheckpointError: what the run has written is damaged.
     """
     file = run.path / "held_out.json"
-    records = [sorted(one.for_training(), key=_when) for one in faces]
-    if not file.exists() and not any(run.checkpoints.iterdir()):
-        chosen: dict[str, dict[str, list[str]]] = {}
-        for name, person, found in zip(NAMES, (SOURCE, TARGET), records, strict=True):
+    if not file.exists():
+        if "held_out" not in run.recipe["train"]:
+            wanted = 0
+        chosen: Held = {}
+        for name, person, one in zip(NAMES, (SOURCE, TARGET), faces, strict=True):
+            found = sorted(one.for_training(), key=_when)
             kept, measured = keep_out(len(found), wanted, seed=seed, person=person)
             chosen[name] = {
                 "kept": [found[place].crop for place in kept],
@@ -75,20 +80,32 @@ def divide(run: RunFolder, faces: Sequence[FaceSet], wanted: int, seed: int) -> 
             }
         durable.write_text(file, json.dumps(chosen, indent=1) + "\n")
     try:
-        held = json.loads(file.read_text()) if file.exists() else {}
-        kept = [set(held.get(name, {}).get("kept", ())) for name in NAMES]
-        measured = [set(held.get(name, {}).get("measured", ())) for name in NAMES]
-    except (ValueError, AttributeError, TypeError) as error:
+        held = json.loads(file.read_text())
+        return {name: {word: list(held[name][word]) for word in ("kept", "measured")} for name in NAMES}
+    except (ValueError, KeyError, TypeError) as error:
         raise CheckpointError(
-            f"{file}: damaged ({error}); bring it back from a copy, or remove it to learn from all faces"
+            f"{file}: damaged ({error}); bring it back from a copy, or remove it: it is then chosen again"
         ) from None
-    return [
-        Division(
-            learned=[record for record in found if record.crop not in out],
-            measured=[record for record in found if record.crop in shown],
+
+
+Held = dict[str, dict[str, list[str]]]
+"""For ``source`` and ``target``: crops that are ``kept`` from learning, and those among them that are
+``measured``."""
+
+
+def divide(faces: Sequence[FaceSet], held: Mapping[str, Mapping[str, Sequence[str]]]) -> list[Division]:
+    """The faces of both sets, in order of time, as ``hold_out`` says."""
+    out: list[Division] = []
+    for name, one in zip(NAMES, faces, strict=True):
+        kept, measured = set(held[name]["kept"]), set(held[name]["measured"])
+        found = sorted(one.for_training(), key=_when)
+        out.append(
+            Division(
+                learned=[record for record in found if record.crop not in kept],
+                measured=[record for record in found if record.crop in measured],
+            )
         )
-        for found, out, shown in zip(records, kept, measured, strict=True)
-    ]
+    return out
 
 
 def _when(record: FaceRecord) -> tuple[str, int, int]:
@@ -144,6 +161,12 @@ def load_stores(
         stores.append(store)
     yield StageDone(stage=STAGE, summary=dict(zip(NAMES, map(len, stores), strict=True)))
     return stores
+
+
+def discard(cache: Path) -> None:
+    """Remove the faces that a run kept in files."""
+    if cache.is_dir():
+        durable.remove_folder(cache)
 
 
 def _reported(

@@ -54,11 +54,11 @@ class Augmentation:
     color: float = 0.03
     """Largest change of the input's brightness, contrast, saturation and white balance; 0 for none."""
     hsv: float = 0.0
-    """Largest turn of the hue of the source's input, half of it being the whole circle, and half the largest
-    change of its saturation and value; DeepFaceLab's users take 0.05. 0 for none."""
+    """Random shift of the source's input: 0.1 turns its hue by up to 18 degrees, and moves saturation and
+    value by up to 0.05. DeepFaceLab's users take 0.05; 0 for none."""
     transfer: float = 1.0
     """Probability that a face of the source gets the colours of a random face of the target, input and truth
-    alike, by ``color_transfer``."""
+    alike; see --color-transfer."""
     blur_outside: float = 0.0
     """Blur of the truth outside the face, into which the face does not run: standard deviation as a fraction
     of the side; DeepFaceLab: 0.0078. 0 for none."""
