@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import torch
 from small_run import NoWeights, make_task
 
 import leras
+from understudy.cli.main import main
 from understudy.contracts import Context
 from understudy.errors import DataError, OutputError
 from understudy.events import Planned, StageDone, Warned
@@ -131,3 +133,17 @@ def test_an_imported_mask_network_is_a_segmenter(tmp_path):
     np.testing.assert_allclose(got.numpy(), expected, atol=1e-4)
     settings = mask_settings_of(RunFolder(tmp_path / "run"))
     assert (settings.batch, settings.optimizer.name, settings.optimizer.share) == (3, "rmsprop", 0.3)
+
+
+def test_commands_lead_from_deepfacelab_and_back(tmp_path, capsys):
+    numbers, *_ = saved(tmp_path / "dfl")
+    assert main(["import", str(tmp_path / "dfl"), "-o", str(tmp_path / "run")]) == 0
+    assert "--steps 11200" in capsys.readouterr().err
+    assert main(["export", str(tmp_path / "run"), "-o", str(tmp_path / "back"), "--name", "film"]) == 0
+    written = pickle.loads((tmp_path / "back" / "film_SAEHD_inter.npy").read_bytes())
+    assert {key: array.tobytes() for key, array in written.items()} == {
+        key: array.tobytes() for key, array in numbers.parts["inter"].items()
+    }
+    assert main(["import", str(tmp_path / "none"), "-o", str(tmp_path / "other")]) == 1
+    assert main(["import", str(tmp_path / "dfl")]) == 1
+    assert "wanted a folder of model files and --output" in " ".join(capsys.readouterr().err.split())
