@@ -25,9 +25,20 @@ _DELTA = 6.0 / 29.0
 _F_TO_LAB = ((0.0, 116.0, 0.0), (500.0, -500.0, 0.0), (0.0, 200.0, -200.0))
 
 
+def srgb_to_linear(rgb: Float[Tensor, "*n"]) -> Float[Tensor, "*n"]:
+    """Light of R'G'B' values (IEC 61966-2-1); below 0 the straight part goes on."""
+    return torch.where(rgb > 0.04045, ((rgb.clamp(min=0.0) + 0.055) / 1.055) ** 2.4, rgb / 12.92)
+
+
+def linear_to_srgb(light: Float[Tensor, "*n"]) -> Float[Tensor, "*n"]:
+    """R'G'B' values of light, the reverse of ``srgb_to_linear``."""
+    curved = 1.055 * light.clamp(min=0.0031308) ** (1.0 / 2.4) - 0.055
+    return torch.where(light > 0.0031308, curved, light * 12.92)
+
+
 def rgb_to_lab(rgb: Float[Tensor, "b 3 *n"]) -> Float[Tensor, "b 3 *n"]:
     """L* in [0, 100] and a*, b* about 0, of RGB in [0, 1]."""
-    linear = torch.where(rgb > 0.04045, ((rgb.clamp(min=0.0) + 0.055) / 1.055) ** 2.4, rgb / 12.92)
+    linear = srgb_to_linear(rgb)
     white = rgb.new_tensor(_WHITE)
     ratios = _mix(rgb.new_tensor(_RGB_TO_XYZ) / white[:, None], linear)
     cubes = ratios.clamp(min=_DELTA**3) ** (1.0 / 3.0)
@@ -43,8 +54,7 @@ def lab_to_rgb(lab: Float[Tensor, "b 3 *n"]) -> Float[Tensor, "b 3 *n"]:
     f = torch.stack([lightness + lab[:, 1] / 500.0, lightness, lightness - lab[:, 2] / 200.0], dim=1)
     ratios = torch.where(f > _DELTA, f**3, (f - 4.0 / 29.0) * (3.0 * _DELTA**2))
     linear = _mix(lab.new_tensor(_XYZ_TO_RGB) * lab.new_tensor(_WHITE), ratios)
-    curved = 1.055 * linear.clamp(min=0.0031308) ** (1.0 / 2.4) - 0.055
-    return torch.where(linear > 0.0031308, curved, linear * 12.92)
+    return linear_to_srgb(linear)
 
 
 def _mix(matrix: Tensor, channels: Tensor) -> Tensor:
