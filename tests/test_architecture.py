@@ -49,7 +49,7 @@ ONLY_IN = {
     "multiprocessing": "stream",
 }
 """Libraries that one room keeps to itself. ``threading`` has a rule of its own."""
-SOLD_AS = {"cv2": "opencv-python-headless", "PIL": "pillow", "dlib": "dlib-bin"}
+SOLD_AS = {"c2pa": "c2pa-python", "cv2": "opencv-python-headless", "PIL": "pillow", "dlib": "dlib-bin"}
 """Libraries whose package has another name."""
 HEAVY = {"torch", "cv2", "av", "scipy", "ai_edge_litert", "dlib"}
 """What ``understudy --help`` must not wait for."""
