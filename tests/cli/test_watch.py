@@ -21,6 +21,7 @@ from rich.console import Console
 from understudy.cli import dashboard, pictures, watch
 from understudy.cli.curves import blocks, braille
 from understudy.errors import CheckpointError, ConfigError
+from understudy.events import StageDone, StageStarted
 from understudy.training.dashboard import RunReader, ask, thinned
 
 NOW = 1_800_000_000.0
@@ -50,6 +51,7 @@ def record(folder: Path, **status: object) -> Path:
         {"event": "Saved", "path": "checkpoints/00000020", "step": 20},
         {"event": "Saved", "path": "previews/00000030.png", "step": 30},
         {"event": "Warned", "message": "the loss [fell] apart", "frame": None},
+        {"event": "StageDone", "stage": "train", "summary": {"state": "stopped", "steps": 31}},
     ]
     lines = [json.dumps({"time": NOW - 100, **event}) for event in events]
     (folder / "events.jsonl").write_text("\n".join(lines) + '\n{"event": "Progr')
@@ -84,7 +86,7 @@ def test_what_a_folder_says(tmp_path):
     assert seen.figures == {"heldout/ssim_target": [(20, 0.75)]}
     assert seen.preview == tmp_path / "run" / "previews" / "00000030.png"
     assert [text for _, text in seen.messages] == [
-        "saved at step 20", "preview at step 30", "warning: the loss [fell] apart"
+        "saved at step 20", "preview at step 30", "warning: the loss [fell] apart", "stopped at step 31"
     ]  # fmt: skip
 
 
@@ -141,6 +143,24 @@ def test_snapshot_in_plain_words(tmp_path):
     assert "  loss                0.5  █▄▂▁" in lines
     assert "  ssim_target       0.75  ▄" in lines
     assert all(len(line) <= 110 for line in lines)
+
+
+def test_only_held_out_faces_are_called_so(tmp_path):
+    seen = RunReader(record(tmp_path / "run")).read(NOW)
+    assert "held-out faces:" in dashboard.snapshot(seen, 80)
+    seen.figures = {"psnr_source": [(20, 12.5)]}
+    assert "held-out" not in "".join(dashboard.snapshot(seen, 80))
+    assert "figures:" in dashboard.snapshot(seen, 80)
+
+
+def test_a_training_without_a_terminal_is_followed_as_ever(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "stdin", io.StringIO())
+    stages = []
+    done = StageDone(stage="train", summary={"state": "done"})
+    stream = iter([StageStarted(stage="train"), done])
+    found = watch.follow_watching(stream, record(tmp_path / "run"), lambda *about: stages.append(about))
+    assert found == {"train": {"state": "done"}}
+    assert stages == [("train", True), ("train", False)]
 
 
 @pytest.mark.parametrize(("width", "height"), [(140, 42), (100, 30), (80, 24), (60, 15)])

@@ -19,6 +19,8 @@ from understudy.cli.show import duration
 from understudy.training.dashboard import Point, RunState
 
 _COLORS = {"training": "green", "done": "cyan", "stopped": "yellow", "silent": "yellow", "gone": "red"}
+_PREFIX = "heldout/"
+"""Of figures on held-out faces; ``training.held_out`` says the same, and needs torch."""
 _KEYS = "q quit   s save   p preview   x stop the run"
 
 
@@ -67,7 +69,7 @@ def snapshot(run: RunState, width: int) -> list[str]:
     lines = [f"{run.name}: {headline(run)}", "  " + ", ".join(facts(run))]
     if run.detail:
         lines.append(f"  {run.detail}")
-    for title, curves in (("loss", run.losses), ("figures on held-out faces", run.figures)):
+    for title, curves in {"loss": run.losses, **_figures(run)}.items():
         if curves:
             lines.append(f"{title}:")
             lines += [f"  {row}" for row in _rows(curves, width - 2)]
@@ -144,8 +146,8 @@ def _head(run: RunState, width: int) -> Panel:
 def _body(run: RunState, width: int, height: int) -> RenderableType:
     """Curve of the loss, held-out figures, terms, and what was said; as much as there is room for."""
     terms = {name: curve for name, curve in run.losses.items() if name != "loss"}
-    tables = [("held-out faces", _rows(run.figures, width - 4)), ("loss terms", _rows(terms, width - 4))]
-    tables = [(title, rows) for title, rows in tables if rows]
+    curves = {**_figures(run), "loss terms": terms}
+    tables = [(title, _rows(those, width - 4)) for title, those in curves.items() if those]
     said = [f"{time.strftime('%H:%M', time.localtime(when))} {text}" for when, text in run.messages]
     needed = sum(len(rows) + 2 for _, rows in tables)
     chart = max(6, min(16, height - needed - (5 if said else 0)))
@@ -179,9 +181,15 @@ def _chart(curve: list[Point], width: int, height: int) -> Panel:
     return Panel(grid if curve else Text("no report yet"), title=title, title_align="left")
 
 
+def _figures(run: RunState) -> dict[str, dict[str, list[Point]]]:
+    """What was measured on faces that are not learned from, and what on others."""
+    apart = {name: curve for name, curve in run.figures.items() if name.startswith(_PREFIX)}
+    return {"held-out faces": apart, "figures": {n: c for n, c in run.figures.items() if n not in apart}}
+
+
 def _rows(curves: dict[str, list[Point]], width: int) -> list[str]:
     """A line for each curve: name, newest value, course."""
-    shown = {name.rpartition("/")[2]: curve for name, curve in curves.items()}  # heldout/ stands above
+    shown = {name.removeprefix(_PREFIX): curve for name, curve in curves.items()}
     names = max(map(len, shown), default=0)
     return [
         f"{name:<{names}} {curve[-1][1]:>10.4g}  {blocks(curve, max(8, min(60, width - names - 14)))}"

@@ -54,7 +54,7 @@ class RunState:
     losses: dict[str, list[Point]] = field(default_factory=dict[str, list[Point]])
     """The sum under ``loss``, and every term."""
     figures: dict[str, list[Point]] = field(default_factory=dict[str, list[Point]])
-    """Measured on faces that are not learned from."""
+    """As they were measured; those on faces that are not learned from begin with ``heldout/``."""
     messages: list[tuple[float, str]] = field(default_factory=list[tuple[float, str]])
     """Time and text of what was saved, what was warned of, and how calls ended; the newest last."""
     preview: Path | None = None
@@ -151,7 +151,8 @@ class RunReader:
             case "Warned":
                 self._say(event, f"warning: {event['message']}")
             case "StageDone":
-                self._say(event, f"{event['summary'].get('state', 'done')} at step {seen.step}")
+                about = event["summary"]
+                self._say(event, f"{about.get('state', 'done')} at step {about.get('steps', seen.step)}")
             case _:
                 pass
 
