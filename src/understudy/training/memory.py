@@ -43,6 +43,7 @@ the processor, pages of torch's libraries that are touched for the first time, o
 _HOLES: dict[Part, float] = {"gradients": 0.9, "activations": 0.25}
 """Share of these parts that glibc's heap takes beyond them, since they come and go in other orders and
 sizes: blocks of the next step do not fit into the holes of the last one."""
+_UNKNOWN = 2**62
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,7 +142,8 @@ def forecast(
         return
     free, total = available_memory(device)
     here = "GPU" if device.type == "cuda" else "machine"
-    yield Planned(lines=(f"needs about {gigabytes(needed)} GB, this {here} has {gigabytes(total)}",))
+    has = f", this {here} has {gigabytes(total)}" if total < _UNKNOWN else ""
+    yield Planned(lines=(f"needs about {gigabytes(needed)} GB{has}",))
     if needed > free:
         yield Warned(
             message=f"training needs about {gigabytes(needed)} GB and {gigabytes(free)} GB are free: it may "
@@ -160,12 +162,12 @@ def available_memory(device: torch.device) -> tuple[int, int]:
     """Bytes that a run may still take, and bytes that there are in all.
 
     On a GPU what this process holds already counts as free; on a processor the group's limit holds that a
-    container sets. Nothing is known of other systems but how much there is.
+    container sets. Nothing is known of other systems but how much there is, and of Windows not even that.
     """
     if device.type == "cuda":
         free, total = torch.cuda.mem_get_info(device)
         return free + torch.cuda.memory_reserved(device), total
-    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else 2**63
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else _UNKNOWN
     free = total
     meminfo, group = Path("/proc/meminfo"), Path("/sys/fs/cgroup")
     if meminfo.is_file():
