@@ -24,7 +24,7 @@ from understudy.performers import TEST_SEEDS_FROM
 from understudy.pipelines.measuring import EMBEDDER, lend, make_meter
 from understudy.pipelines.phases import Ends, bounds_of, plan, total_steps
 from understudy.pipelines.setup import choose_device, make_context
-from understudy.pipelines.starting import Missing, prepare, take_start, write_start
+from understudy.pipelines.starting import Missing, prepare, shipped, take_start, write_start
 from understudy.pipelines.swapper import settings_without_name
 from understudy.pipelines.train_settings import TrainSettings
 from understudy.pipelines.training_faces import CACHE, discard, divide, hold_out, load_few, load_stores
@@ -67,6 +67,8 @@ def start(
     _check(source, target)
     recipe = {"train": config.dump(settings)}
     hashes = {"source": source.digest(), "target": target.digest()}
+    if start_from is None and settings.starting != "none":
+        start_from = shipped(settings.starting)
     if start_from is None:
         return RunFolder.create(runs, settings.model.name, recipe, make_origin(settings.loop.seed, hashes))
     given = prepare(settings.model, start_from, start_missing, make_context("cpu"))
@@ -186,8 +188,9 @@ def _phases(job: _Job) -> Iterator[Event]:
             yield Planned(
                 lines=(f"phase {phase.name} of {len(phases)}: {_said(job.settings.phases[number])}",)
             )
+        task = _task(phase.settings, built, losses, faces, job.device)
         trainer = Trainer(
-            _task(phase.settings, built, losses, faces, job.device),
+            task,
             job.run,
             bounds_of(loop, phases, number, told["begin"]),
             phase.settings.optimizer,
@@ -196,7 +199,10 @@ def _phases(job: _Job) -> Iterator[Event]:
             group=job.group,
             phase=phase.name,
         )
-        yield from trainer.train()
+        try:
+            yield from trainer.train()
+        finally:
+            task.close()
         last = number == len(phases) - 1 or whole.is_over(trainer.step, trainer.elapsed)
         over, goes_on = trainer.at.is_over and last, trainer.at.is_over and not last
         if not job.group.share({"goes_on": goes_on})["goes_on"]:

@@ -5,6 +5,7 @@ All of it is a pure function of the seed and the number of the step.
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from collections.abc import Callable
 
@@ -16,6 +17,7 @@ from torch import Tensor
 from understudy.errors import ConfigError
 from understudy.image.expression import mirrored
 from understudy.learning import Batch, Sample
+from understudy.training.ahead import Ahead
 from understudy.training.augment import (
     Augmentation,
     Recolor,
@@ -52,6 +54,7 @@ class SwapFeed:
         seed: of the run.
         sampling: which faces come how often.
         transfer: how a source's face gets a target's colours; None for none.
+        ahead: whether the next batches are made beforehand, in a thread; None: on a GPU.
     """
 
     def __init__(
@@ -67,6 +70,7 @@ class SwapFeed:
         seed: int,
         sampling: Sampling = "uniform",
         transfer: Transfer | None = None,
+        ahead: bool | None = None,
     ) -> None:
         self.stores = (source, target)
         self.batch_size = batch
@@ -78,6 +82,8 @@ class SwapFeed:
         self.transfer = transfer
         self._bins = [pose_bins(s.expressions) for s in self.stores] if sampling == "pose" else None
         self._norm = _usual(source.expressions, target.expressions)
+        self._beforehand = device.type == "cuda" if ahead is None else ahead
+        self._ahead: tuple[tuple[int, int], Ahead[Batch]] | None = None
 
     def batch(self, step: int, *, rank: int = 0, world: int = 1) -> Batch:
         """The batch of a step, from 0, or one of its equal slices.
@@ -95,9 +101,25 @@ class SwapFeed:
                 f"a batch of {self.batch_size} cannot be cut into {world} equal parts, one a process; choose "
                 "train.batch as a multiple"
             )
-        size = self.batch_size // world
-        rows = slice(rank * size, (rank + 1) * size)
-        return Batch(source=self._sample(SOURCE, step, rows), target=self._sample(TARGET, step, rows))
+        if not self._beforehand:
+            size = self.batch_size // world
+            rows = slice(rank * size, (rank + 1) * size)
+            return Batch(source=self._sample(SOURCE, step, rows), target=self._sample(TARGET, step, rows))
+        if self._ahead is None or self._ahead[0] != (rank, world):
+            self.close()
+            maker = copy.copy(self)  # the thread holds this one, so that it ends when nobody holds the other
+            maker._beforehand = False
+            self._ahead = (
+                (rank, world),
+                Ahead(lambda number: maker.batch(number, rank=rank, world=world), self.device),
+            )
+        return self._ahead[1](step)
+
+    def close(self) -> None:
+        """End the thread that makes batches beforehand; the next batch that is asked for starts it again."""
+        if self._ahead is not None:
+            self._ahead[1].close()
+            self._ahead = None
 
     def _sample(self, person: int, step: int, rows: slice) -> Sample:
         """Some of one person's faces of a step."""

@@ -220,6 +220,7 @@ class FaceStore:
             chunk = torch.empty((len(places), *self.faces.shape[1:]), dtype=torch.uint8)
             self.read(places, chunk.numpy())
             out[start : start + len(places)] = chunk.to(device)
+        torch.cuda.synchronize(device)  # other streams read it too
         return out
 
 

@@ -255,6 +255,10 @@ class SwapTask:
         finally:
             self.module.train()
 
+    def close(self) -> None:
+        """Nothing more will be asked for: the feed's thread ends."""
+        self.feed.close()
+
     def deliver(self, folder: Path, step: int) -> None:
         """The swapper: weights and settings."""
         files = SwapperFiles(
