@@ -13,6 +13,7 @@ from understudy import config
 from understudy.cli.show import console, first_interrupt, follow
 from understudy.cli.words import seconds_of
 from understudy.pipelines import pretrain as pretraining
+from understudy.pipelines.starting import pack_start
 from understudy.training.rundir import RunFolder
 
 
@@ -28,6 +29,8 @@ class Command(pretraining.PretrainSettings):
     """Training time, those of earlier calls included: 90s, 10m, 2h30m."""
     steps: int | None = None
     """Training steps, those of earlier calls included."""
+    pack: Path | None = None
+    """Afterwards write the weights small (eight bits each, one decoder for both persons) into this file."""
     recipe: tuple[str, ...] = ()
     """Recipes by name or file, left to right, under the command line: start, cpu, quick96."""
 
@@ -62,4 +65,7 @@ def run(arguments: Sequence[str]) -> int:
     with first_interrupt(ask, "saving; Ctrl-C again to stop at once"):
         done = follow(pretraining.pretrain(folder, steps=command.steps, time=seconds, stop=lambda: stopped))
     console.print(escape(f"run: {folder.path}"))
+    if command.pack is not None:
+        pack_start(folder.swapper, command.pack)
+        console.print(escape(f"packed: {command.pack} ({command.pack.stat().st_size / 1e6:.1f} MB)"))
     return 130 if done.get("train", {}).get("state") == "stopped" else 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib import resources
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -12,9 +13,10 @@ from safetensors.torch import load_file  # pyright: ignore[reportUnknownVariable
 from torch import Tensor, nn
 
 from understudy.contracts import Context
-from understudy.errors import CheckpointError
+from understudy.errors import CheckpointError, ConfigError
 from understudy.models import ModelSettings
 from understudy.training import checkpoint
+from understudy.training.packing import is_packed, read_packed, write_packed
 from understudy.training.rundir import RunFolder, load_swapper_files
 from understudy.training.tensors import read_tensors, sha256_of, write_tensors
 
@@ -36,8 +38,37 @@ class Given:
     """What they are and their hash, plain data; no path, which may hold a person's name."""
 
 
+def shipped(name: str) -> Path:
+    """The file of a starting model that comes with the package.
+
+    Raises:
+        ConfigError: there is none of that name.
+    """
+    folder = Path(str(resources.files("understudy") / "assets"))
+    there = {file.stem.removeprefix("start_"): file for file in sorted(folder.glob("start_*.safetensors"))}
+    if name not in there:
+        known = ", ".join(["none", *there])
+        raise ConfigError(f"starting: no starting model is named {name!r} (there are: {known})")
+    return there[name]
+
+
+def pack_start(swapper: Path, file: Path) -> None:
+    """Writes a pretrained swapper's weights small, to be shipped as a starting model.
+
+    Both persons' decoders were taught the same: of DF's two the source's is kept for both.
+
+    Raises:
+        CheckpointError: there is no swapper.
+        OutputError: no space, no permission.
+    """
+    files = load_swapper_files(swapper)
+    twins = {"decoder_target.": "decoder_source."} if "decoder_target.out.0.weight" in files.weights else {}
+    about = {"kind": "starting model", "model": files.model, "step": files.step, "settings": files.settings}
+    write_packed(file, files.weights, about, twins)
+
+
 def read_start(path: Path) -> Given:
-    """The weights of a run's folder, a swapper or a file of weights.
+    """The weights of a run's folder, a swapper, a starting model or a file of weights.
 
     Of a run the running average is taken, which is what it gives away; its optimiser's memory is not.
 
@@ -58,6 +89,9 @@ def read_start(path: Path) -> Given:
         raise CheckpointError(
             f"{path}: wanted the folder of a run, a swapper or a .safetensors file to begin with; not there"
         )
+    if is_packed(file):
+        weights, about = read_packed(file)
+        return Given(weights=weights, about={**about, "sha256": sha256_of(file)})
     try:
         files = load_swapper_files(file)
     except CheckpointError as error:
@@ -113,7 +147,8 @@ def fit(
         more = f" and {len(wrong) - _SHOWN} more" if len(wrong) > _SHOWN else ""
         raise CheckpointError(
             f"{len(wrong)} of {len(own)} weights do not fit: {said}{more}. Choose the model's settings as "
-            "they were there, or begin these anew with --start-missing fresh"
+            "they were there, begin these anew with --start-missing fresh, or do without a recipe's starting "
+            "model: starting none"
         )
     return taken, list(wrong)
 

@@ -35,6 +35,9 @@ class TrainSettings:
     """Share of the free memory that faces may take; more of them lie in a file in the run's folder."""
     model: ModelSettings = config.slot(MODELS, "df")
     """What learns."""
+    starting: str = "none"
+    """A starting model that comes with understudy, taught on performers, to begin with: cpu. none: random
+    weights. Only for the model's settings it was taught with; --start-from overrides it."""
     losses: dict[str, Loss] = config.plugins(LOSSES, dssim={"weight": 10.0}, mse={"weight": 10.0})
     """Terms of the picture; the mask's term is task.mask_weight."""
     sampling: Sampling = "uniform"

@@ -55,6 +55,13 @@ def write_packed(
     write_tensors(file, out, header)
 
 
+def is_packed(file: Path) -> bool:
+    """Whether the file says that it is one of these."""
+    with file.open("rb") as data:
+        length = int.from_bytes(data.read(8), "little")
+        return f'"{PACKED}"'.encode() in data.read(min(length, 1_000_000))
+
+
 def read_packed(file: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Weights in single precision, twins in their places; and what they are.
 

@@ -1,0 +1,83 @@
+"""What the starting model saves: steps to the quality that training from scratch reaches at its end.
+
+    scripts/bench starting
+    .venv/bin/python benchmarks/starting.py --steps 4500
+
+A pair of performers used nowhere else is drawn and their faces found. Recipe ``cpu`` is trained from scratch
+for all the steps; that its end's held-out figures are the bar was settled before any run. Then it is trained
+with the starting model for half the steps, its learning rate falling over that half. Both are measured every
+250 steps on faces that are never learned from; the curves are in the results.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+from common import publish
+from methods import finish, prepare
+
+from understudy import config
+from understudy.faces.faceset import FaceSet
+from understudy.pipelines.train import start, train
+from understudy.pipelines.train_settings import TrainSettings
+
+PAIR = (5201, 5202)
+BAR = ("heldout/psnr_source", "heldout/psnr_target", "heldout/ssim_source", "heldout/ssim_target")
+
+
+def main() -> None:
+    """Both runs, then what they say."""
+    words = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    words.add_argument("--steps", type=int, default=4500)
+    words.add_argument("--folder", type=Path, default=Path("benchmarks/work/starting"))
+    chosen = words.parse_args()
+    prepare(chosen.folder, PAIR)
+    scratch = curve(chosen.folder, "none", chosen.steps)
+    begun = curve(chosen.folder, "cpu", chosen.steps // 2)
+    last = scratch[max(scratch)]
+    figures: dict[str, float | str] = {}
+    for name in BAR:
+        if name not in last:
+            continue
+        reached = [step for step, at in begun.items() if at.get(name, float("-inf")) >= last[name]]
+        figures[f"{name}, scratch after {chosen.steps}"] = float(last[name])
+        figures[f"{name}, started after {chosen.steps // 2}"] = float(begun[max(begun)][name])
+        figures[f"{name}, steps to the bar"] = float(min(reached)) if reached else "not reached"
+    for name in sorted(last.keys() - set(BAR)):
+        figures[f"{name}, scratch after {chosen.steps}"] = float(last[name])
+        figures[f"{name}, started after {chosen.steps // 2}"] = float(begun[max(begun)][name])
+    curves = {"scratch": scratch, "started": begun}
+    publish("starting", figures, {"pair": list(PAIR), "recipe": "cpu", "curves": curves})
+
+
+def curve(folder: Path, starting: str, steps: int) -> dict[int, dict[str, float]]:
+    """Held-out figures by step of a run of recipe ``cpu``; trained if it is not there."""
+    place = folder / f"{starting}_{steps}"
+    runs = sorted(place.glob("*_df")) if place.is_dir() else []
+    if not runs:
+        settings = config.merge(TrainSettings(), config.read_recipe("cpu")["train"])
+        loop = dataclasses.replace(
+            settings.loop, steps=steps, threads=1, measure_every=250, save_every=600.0, preview_every=0.0
+        )
+        source, target = FaceSet.open(folder / "source"), FaceSet.open(folder / "target")
+        settings = dataclasses.replace(settings, loop=loop, starting=starting)
+        run = start(settings, source, target, place)
+        finish(train(run, source, target))
+        runs = [run.path]
+    return dict(measured(runs[0] / "events.jsonl"))
+
+
+def measured(events: Path) -> Iterator[tuple[int, dict[str, float]]]:
+    """Steps and figures as a run recorded them."""
+    for line in events.read_text("utf-8").splitlines():
+        event = json.loads(line)
+        if event["event"] == "measured":
+            yield event["step"], event["figures"]
+
+
+if __name__ == "__main__":
+    main()
