@@ -19,7 +19,6 @@ from pathlib import Path
 
 from common import publish
 from methods import finish, prepare
-
 from understudy import config
 from understudy.faces.faceset import FaceSet
 from understudy.pipelines.train import start, train
