@@ -105,6 +105,8 @@ class KeyStore:
                 the new key gets a new root.
         """
         if self.signing.exists():
+            if lost:
+                durable.write_text(self.signing / "lost", "")
             with contextlib.suppress(OSError, ValueError):
                 old = x509.load_pem_x509_certificates((self.signing / "chain.pem").read_bytes())[0]
                 if lost:
@@ -177,9 +179,15 @@ class KeyStore:
         return path
 
     def own_roots(self) -> list[Path]:
-        """Roots of the present key and of those before it."""
-        files = [self.signing / "root.pem", *sorted(self.retired.glob("*/root.pem"))]
-        return [file for file in files if file.is_file()]
+        """Roots of the present key and of those before it, each once; none whose keys were lost."""
+        folders = [self.signing, *sorted(self.retired.glob("*"))]
+        files = {file: file.read_bytes() for folder in folders if (file := folder / "root.pem").is_file()}
+        gone = {content for file, content in files.items() if (file.parent / "lost").exists()}
+        first: dict[bytes, Path] = {}
+        for file, content in files.items():
+            if content not in gone:
+                first.setdefault(content, file)
+        return list(first.values())
 
     def roots(self) -> list[Path]:
         """Every root that is trusted here, our own first."""

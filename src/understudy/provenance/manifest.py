@@ -1,9 +1,7 @@
 """Signed manifests (C2PA, Content Credentials): what was done to a picture, bound to its bytes.
 
-A manifest of ours says *opened* (the plate), *placed* (the identity reference: a hash, never a picture or a
-name), *edited* with IPTC's ``compositeWithTrainedAlgorithmicMedia``, what disclosure and rules for training
-hold, and the hash of the consent record. mp4, mov, jpg, png, webp and tiff carry it inside; for every other
-file it lies beside it as ``FILE.c2pa``, and for a folder of images it binds a list of their hashes.
+mp4, mov, jpg, png, webp and tiff carry it inside; for every other file it lies beside it as ``FILE.c2pa``,
+and for a folder of images it binds a list of their hashes. What it says is in ``provenance.claim``.
 
 Signing is the last write. It makes a new file under a temporary name and then gives it its name, so that
 under that name there is the signed file or none.
@@ -13,24 +11,19 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
-from collections.abc import Generator, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Generator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from understudy import __version__, durable
+from understudy import durable
 from understudy.errors import OutputError
 from understudy.provenance import xmp
-from understudy.provenance.labels import DIGITAL_SOURCE_TYPE, file_hash
+from understudy.provenance.claim import Edit, aigc_label, definition, source_type
+from understudy.provenance.labels import file_hash
 from understudy.provenance.signer import SigningSettings, complaint, open_signer, quiet_context
 from understudy.video.stills import image_files
 
-VOCABULARY = "http://cv.iptc.org/newscodes/digitalsourcetype/"
-GENERATED = VOCABULARY + "trainedAlgorithmicMedia"
-"""IPTC's term for what a trained algorithm made wholly."""
-NAMESPACE = "org.understudy"
-"""Prefix of what we say in words of our own."""
 EMBEDDABLE = {
     ".mp4": "video/mp4",
     ".m4v": "video/mp4",
@@ -45,49 +38,6 @@ EMBEDDABLE = {
 """Files that carry their manifest inside, with their media types."""
 DETACHED = {".mkv": "video/x-matroska", ".webm": "video/webm", ".exr": "image/x-exr"}
 """Media types of some that cannot."""
-Operation = Literal["replacement", "reenactment", "editing", "synthesis"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Mark:
-    """An invisible watermark that leads from the picture back to its manifest (C2PA soft binding)."""
-
-    algorithm: str
-    """Name of the method, reverse-DNS unless it is on C2PA's list: ``org.understudy.spread.1``."""
-    value: str
-    """What the mark says, as text."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Edit:
-    """What was done to make a result. Nothing in it names a person."""
-
-    operation: Operation = "replacement"
-    """What was done to the face; ``synthesis`` without a plate is a picture that was wholly generated."""
-    plate: Path | None = None
-    """The footage that was worked on, a file or folder; its own manifest comes along if it has one."""
-    references: Sequence[str] = ()
-    """SHA-256 of the identity references, in hexadecimal: the face set, or the pictures of the record."""
-    model: str = ""
-    """Kind of model."""
-    model_hash: str = ""
-    """SHA-256 of its weights."""
-    parameters: Mapping[str, Any] = field(default_factory=dict[str, Any])
-    """Settings, as plain data."""
-    frames: Sequence[tuple[int, int]] = ()
-    """First and last frame of every stretch that was changed; empty: all of it."""
-    consent: Sequence[str] = ()
-    """Hashes of the consent records."""
-    lane: Literal["record", "performer", "research", "none"] = "none"
-    """On what the work rests: a consent record, a synthetic person, a public data set, or nothing."""
-    label: str = "none"
-    """Preset of the visible label."""
-    oversight: Literal["fully_autonomous", "prompt_guided", "human_validated"] = "prompt_guided"
-    """How far a person looked after it; ``human_validated`` only if one has approved the result."""
-    mark: Mark | None = None
-    """The invisible watermark in the picture."""
-    audit: str = ""
-    """Hash of the last line of the audit log."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -171,7 +121,7 @@ def sign_file(
                 durable.fill(copy, iter(lambda: file.read(1 << 22), b""))
             source = copy
         with durable.explained(output):
-            if not xmp.embed(source, xmp.packet(source_type(edit), _aigc(edit))):
+            if not xmp.embed(source, xmp.packet(source_type(edit), aigc_label(edit))):
                 remarks.append(f"{output.name}: no place for IPTC's source type in its metadata")
         size = source.stat().st_size
         with durable.new_file(output, size=size) as part, complaint(output):
@@ -311,113 +261,6 @@ def plate_hash(plate: Path) -> str:
     for file in image_files(plate):
         digest.update(f"{file_hash(file)}  {file.name}\n".encode())
     return digest.hexdigest()
-
-
-# ------------------------------------------------------------------------------------------------ the content
-
-
-def source_type(edit: Edit) -> str:
-    """IPTC's term for the result."""
-    return GENERATED if edit.plate is None else DIGITAL_SOURCE_TYPE
-
-
-def definition(edit: Edit, title: str, kind: str) -> dict[str, Any]:
-    """The manifest as the library takes it; the first action is added by it.
-
-    Args:
-        edit: what was done.
-        title: the file's name.
-        kind: its media type.
-    """
-    agent = {"name": "understudy", "version": __version__}
-    references = [
-        {
-            "title": "identity reference",
-            "format": "application/octet-stream",
-            "relationship": "componentOf",
-            "label": f"reference{number}",
-            "instance_id": f"sha256:{digest}",
-        }
-        for number, digest in enumerate(edit.references)
-    ]
-    return {
-        "claim_generator_info": [agent],
-        "title": title,
-        "format": kind,
-        "ingredients": references,
-        "assertions": list(_assertions(edit, agent, [each["label"] for each in references])),
-    }
-
-
-def _assertions(edit: Edit, agent: dict[str, str], references: list[str]) -> Iterator[dict[str, Any]]:
-    actions: list[dict[str, Any]] = []
-    if references:
-        actions.append(
-            {
-                "action": "c2pa.placed",
-                "softwareAgent": agent,
-                "description": "identity reference, known by its hash only",
-                "parameters": {"ingredientIds": references},
-            }
-        )
-    if edit.plate is not None:
-        actions.append(_edited(edit, agent))
-    if edit.mark is not None:
-        actions.append({"action": "c2pa.watermarked.bound", "softwareAgent": agent})
-        blocks = [{"scope": {}, "value": edit.mark.value}]
-        yield {"label": "c2pa.soft-binding", "data": {"alg": edit.mark.algorithm, "blocks": blocks}}
-    if actions:
-        yield {"label": "c2pa.actions.v2", "data": {"actions": actions, "allActionsIncluded": True}}
-    disclosure: dict[str, Any] = {
-        "modelType": "c2pa.types.model",
-        "modelName": edit.model or "understudy",
-        "contentProfile": {"humanOversightLevel": edit.oversight},
-    }
-    if edit.model_hash:
-        disclosure["modelIdentifier"] = f"sha256:{edit.model_hash}"
-    yield {"label": "c2pa.ai-disclosure", "data": disclosure}
-    detection = {"use": "constrained", "constraint_info": "research on the detection of manipulation only"}
-    kinds = ("data_mining", "ai_inference", "ai_generative_training")
-    entries = {f"cawg.{kind}": {"use": "notAllowed"} for kind in kinds}
-    yield {"label": "cawg.training-mining", "data": {"entries": {**entries, "cawg.ai_training": detection}}}
-    yield {
-        "label": f"{NAMESPACE}.consent",
-        "data": {"lane": edit.lane, "records": list(edit.consent), "label": edit.label, "audit": edit.audit},
-    }
-
-
-def _edited(edit: Edit, agent: dict[str, str]) -> dict[str, Any]:
-    words = {
-        "replacement": "a face was replaced by a trained model",
-        "reenactment": "a face's expression was driven by a trained model",
-        "editing": "a face was changed by a trained model",
-        "synthesis": "a face was generated by a trained model",
-    }
-    action: dict[str, Any] = {
-        "action": "c2pa.edited",
-        "softwareAgent": agent,
-        "digitalSourceType": DIGITAL_SOURCE_TYPE,
-        "description": words[edit.operation],
-        "parameters": {
-            f"{NAMESPACE}.operation": f"face.{edit.operation}",
-            f"{NAMESPACE}.settings": json.dumps(dict(edit.parameters), sort_keys=True, default=str),
-        },
-    }
-    if edit.frames:
-        action["changes"] = [
-            {"region": [{"type": "frame", "frame": {"start": first, "end": last}}]}
-            for first, last in edit.frames
-        ]
-    return action
-
-
-def _aigc(edit: Edit) -> dict[str, str] | None:
-    """The implicit label of GB 45438-2025: 1 says that the content certainly was generated."""
-    if edit.label != "gb45438":
-        return None
-    empty = ("ReservedCode1", "ContentPropagator", "PropagateID", "ReservedCode2")
-    filled = {"Label": "1", "ContentProducer": f"understudy {__version__}", "ProduceID": edit.audit}
-    return {**filled, **dict.fromkeys(empty, "")}
 
 
 class _Nowhere:

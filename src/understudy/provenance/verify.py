@@ -1,0 +1,337 @@
+"""What a file says about itself, and how much of it can be believed.
+
+The manifest in the file, or beside it, is checked against the bytes; then every ingredient is walked, since a
+plate that was altered before it was taken in leaves the manifest above it whole. Metadata and the sidecar
+file are read too, but prove nothing: anyone can write them. No network is needed.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from understudy.errors import UnderstudyError, VideoError
+from understudy.provenance import xmp
+from understudy.provenance.claim import NAMESPACE
+from understudy.provenance.keys import KeyStore
+from understudy.provenance.labels import file_hash, sidecar_path
+from understudy.provenance.manifest import list_path, manifest_path, media_type
+from understudy.provenance.signer import quiet_context
+from understudy.video.encoding import CONTAINERS
+from understudy.video.probe import probe
+from understudy.video.stills import image_files
+
+Verdict = Literal["intact", "stranger", "unsigned", "origin", "unreadable", "changed"]
+"""``stranger``: intact, but nobody trusted here vouches for the signer. ``origin``: intact, but what it was
+made from had been altered. ``changed``: not as it was signed."""
+EXIT: dict[Verdict, int] = {
+    "intact": 0,
+    "stranger": 3,
+    "unsigned": 4,
+    "origin": 5,
+    "unreadable": 6,
+    "changed": 7,
+}
+"""Exit codes; of several files the highest."""
+UNTRUSTED = "signingCredential.untrusted"
+WORDS = {
+    "assertion.dataHash.mismatch": "the picture or its metadata was changed after signing",
+    "assertion.bmffHash.mismatch": "picture, sound or metadata was changed after signing",
+    "assertion.boxesHash.mismatch": "the picture or its metadata was changed after signing",
+    "assertion.hashedURI.mismatch": "the manifest was changed after signing",
+    "assertion.missing": "a part of the manifest is missing",
+    "claim.hardBindings.missing": "the manifest is bound to no picture",
+    "claimSignature.mismatch": "the signature does not fit the manifest",
+    "claimSignature.outsideValidity": "it was signed outside the certificate's dates",
+    "claimSignature.missing": "the signature is missing",
+    "signingCredential.expired": "the certificate has ended, and no timestamp tells when it was used",
+    "signingCredential.invalid": "the certificate is not one for signing",
+    "signingCredential.revoked": "the certificate was revoked",
+    "ingredient.manifest.mismatch": "the manifest of what it was made from was exchanged",
+    "ingredient.manifest.missing": "the manifest of what it was made from is missing",
+}
+"""The library's codes in plain words."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Origin:
+    """Something that the file was made from, as the manifest has it."""
+
+    title: str
+    relation: str
+    """parentOf: the plate; componentOf: put in; inputTo: used otherwise."""
+    state: Literal["intact", "unsigned", "changed"]
+    """When it was taken in; ``unsigned`` things can be told by their hash only."""
+    hash: str
+    """SHA-256 that the manifest gives for it; empty when it gives none."""
+    codes: tuple[str, ...]
+    """What was wrong with it, in the library's codes."""
+    origins: tuple[Origin, ...]
+    """What it was made from in turn."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Signer:
+    """Who signed."""
+
+    name: str
+    """The certificate's name; it is the signer's word, unless a root below vouches for it."""
+    organisation: str
+    serial: str
+    """The certificate's number."""
+    root: str
+    """``this installation``, the name of a trusted root's file, or empty."""
+    time: str
+    """By a timestamp service; empty without one."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """Everything about one file."""
+
+    path: str
+    verdict: Verdict
+    reasons: tuple[str, ...]
+    """Sentences, the weightiest first."""
+    manifest: Literal["inside", "beside", "none"] = "none"
+    signer: Signer | None = None
+    source_type: str = ""
+    """IPTC's digital source type that the manifest gives."""
+    actions: tuple[Mapping[str, Any], ...] = ()
+    consent: Mapping[str, Any] | None = None
+    """Lane, hashes of consent records, preset of the label."""
+    disclosure: Mapping[str, Any] | None = None
+    """C2PA's ai-disclosure: the model."""
+    mark: Mapping[str, Any] | None = None
+    """The invisible mark that the manifest speaks of."""
+    origins: tuple[Origin, ...] = ()
+    codes: tuple[str, ...] = ()
+    """The library's codes of what is wrong."""
+    metadata: Mapping[str, str] | None = None
+    """What the file's metadata says of AI; proves nothing."""
+    sidecar: Literal["fits", "of another file", "damaged", "none"] = "none"
+    """Whether the sidecar's hash is the file's."""
+
+    @property
+    def exit_code(self) -> int:
+        """For scripts."""
+        return EXIT[self.verdict]
+
+    def as_data(self) -> dict[str, Any]:
+        """Plain data."""
+        return {**asdict(self), "exit_code": self.exit_code}
+
+
+def verify(path: Path, *, home: Path | None = None) -> Answer:
+    """Reads and checks one file, or a folder of images.
+
+    Args:
+        path: a picture, video, or a folder that ``sign_folder`` signed.
+        home: state folder; None for ``understudy_home()``.
+
+    Raises:
+        VideoError: there is no such file.
+    """
+    if not path.exists():
+        raise VideoError(f"{path}: there is no such file or folder; check the name")
+    if path.is_dir():
+        return _verify_folder(path, home)
+    answer = _verify_manifest(path, home)
+    metadata = _metadata(path)
+    sidecar = _sidecar(path)
+    reasons = list(answer.reasons)
+    if answer.verdict == "unsigned" and metadata:
+        reasons.append("its metadata says that it is AI modified; anyone can write or remove that")
+    if sidecar == "of another file":
+        reasons.append(f"{sidecar_path(path).name} beside it is of another file, or this file was changed")
+    return replace(answer, reasons=tuple(reasons), metadata=metadata or None, sidecar=sidecar)
+
+
+def _verify_manifest(path: Path, home: Path | None) -> Answer:
+    from c2pa import C2paError
+
+    beside = manifest_path(path)
+    store = KeyStore(home)
+    roots = "".join(root.read_text("utf-8") for root in store.roots())
+    try:
+        found, where = _read(path, None, roots), "inside"
+        if found is None and beside.is_file():
+            found, where = _read(path, beside.read_bytes(), roots), "beside"
+    except C2paError as error:
+        reason = f"it is damaged, or no file of its kind, and cannot be checked ({error})"
+        return Answer(path=str(path), verdict="unreadable", reasons=(reason,))
+    if found is None:
+        reason = "there is no manifest in it or beside it: nothing tells where it comes from"
+        return Answer(path=str(path), verdict="unsigned", reasons=(reason,))
+    return _answer(path, found, where, store)
+
+
+def _read(path: Path, beside: bytes | None, roots: str) -> dict[str, Any] | None:
+    """The manifests with what the library found out about them; None when there is none."""
+    from c2pa import Reader
+
+    kind = media_type(path)
+    if beside is None and kind not in Reader.get_supported_mime_types():
+        return None
+    with quiet_context(roots) as context, path.open("rb") as file:
+        reader = Reader.try_create(kind, file, beside, context=context)
+        if reader is None:
+            return None
+        with reader:
+            return json.loads(reader.json())
+
+
+def _answer(path: Path, found: dict[str, Any], where: str, store: KeyStore) -> Answer:
+    manifests: dict[str, Any] = found["manifests"]
+    active = manifests[found["active_manifest"]]
+    results = found.get("validation_results", {})
+    codes = _codes(results.get("activeManifest"))
+    origins = tuple(_origins(active, manifests, set()))
+    signer = _signer(path, found, active, where, store)
+    wrong = [code for code in codes if code != UNTRUSTED]
+    bad = [origin for origin in _every(origins) if origin.state == "changed"]
+    if found.get("validation_state") == "Invalid" or wrong:
+        verdict: Verdict = "changed"
+        reasons = [WORDS.get(code, f"it does not check out: {code}") for code in wrong]
+    elif bad:
+        verdict = "origin"
+        reasons = [
+            f"the file is as it was signed, but {each.title}, from which it was made, had been altered: "
+            + ", ".join(WORDS.get(code, code) for code in each.codes)
+            for each in bad
+        ]
+    elif signer.root:
+        verdict, reasons = "intact", [f"it is as it was signed, by a key that {_vouches(signer.root)}"]
+    else:
+        verdict = "stranger"
+        reasons = ["it is as it was signed, but nobody whom you trust vouches for the signer"]
+        if day := store.lost().get(signer.serial):
+            reasons.insert(0, f"it was signed with a key of yours that you declared lost on {day}")
+    data = {each["label"].split("__")[0]: each["data"] for each in active.get("assertions", [])}
+    actions: list[dict[str, Any]] = data.get("c2pa.actions.v2", data.get("c2pa.actions", {})).get(
+        "actions", []
+    )
+    kinds = [each["digitalSourceType"] for each in actions if "digitalSourceType" in each]
+    return Answer(
+        path=str(path),
+        verdict=verdict,
+        reasons=tuple(dict.fromkeys(reasons)) or ("it does not check out",),
+        manifest="inside" if where == "inside" else "beside",
+        signer=signer,
+        source_type=kinds[-1] if kinds else "",
+        actions=tuple(actions),
+        consent=data.get(f"{NAMESPACE}.consent"),
+        disclosure=data.get("c2pa.ai-disclosure"),
+        mark=data.get("c2pa.soft-binding"),
+        origins=origins,
+        codes=tuple(codes),
+    )
+
+
+def _vouches(root: str) -> str:
+    return "this installation made itself" if root == OWN else f"your trusted root {root} vouches for"
+
+
+OWN = "this installation"
+
+
+def _signer(path: Path, found: dict[str, Any], active: dict[str, Any], where: str, store: KeyStore) -> Signer:
+    about = active.get("signature_info") or {}
+    root = ""
+    if found.get("validation_state") == "Trusted":
+        own = store.own_roots()
+        others = [each for each in store.roots() if each not in own]
+        beside = manifest_path(path).read_bytes() if where == "beside" else None
+        root = OWN
+        for each in others:  # which of them it was, the library does not say
+            again = _read(path, beside, each.read_text("utf-8"))
+            if again and again.get("validation_state") == "Trusted":
+                root = each.name
+    return Signer(
+        name=about.get("common_name", ""),
+        organisation=about.get("issuer", ""),
+        serial=about.get("cert_serial_number", ""),
+        root=root,
+        time=about.get("time") or "",
+    )
+
+
+def _codes(results: Mapping[str, Any] | None) -> list[str]:
+    return [each["code"] for each in (results or {}).get("failure", [])]
+
+
+def _origins(manifest: Mapping[str, Any], manifests: Mapping[str, Any], seen: set[str]) -> Iterator[Origin]:
+    """What a manifest was made from, and that in turn; one that names itself is not entered again."""
+    for each in manifest.get("ingredients", []):
+        results = each.get("validation_results") or {}
+        codes = [code for code in _codes(results.get("activeManifest")) if code != UNTRUSTED]
+        for delta in results.get("ingredientDeltas", []):
+            codes += [code for code in _codes(delta.get("validationDeltas")) if code != UNTRUSTED]
+        label = each.get("active_manifest")
+        below: tuple[Origin, ...] = ()
+        if label in manifests and label not in seen:
+            below = tuple(_origins(manifests[label], manifests, seen | {label}))
+        name = str(each.get("instance_id", ""))
+        yield Origin(
+            title=each.get("title", ""),
+            relation=each.get("relationship", ""),
+            state="changed" if codes else "intact" if label else "unsigned",
+            hash=name.removeprefix("sha256:") if name.startswith("sha256:") else "",
+            codes=tuple(codes),
+            origins=below,
+        )
+
+
+def _every(origins: Sequence[Origin]) -> Iterator[Origin]:
+    for origin in origins:
+        yield origin
+        yield from _every(origin.origins)
+
+
+def _verify_folder(folder: Path, home: Path | None) -> Answer:
+    """A signed list of hashes, and then every image against it."""
+    listing = list_path(folder)
+    if not listing.is_file():
+        reason = f"there is no {listing.name} beside it: nothing tells where it comes from"
+        return Answer(path=str(folder), verdict="unsigned", reasons=(reason,))
+    answer = replace(_verify_manifest(listing, home), path=str(folder))
+    lines = [line.split("  ", 1) for line in listing.read_text("utf-8").splitlines()]
+    listed = {line[1].rpartition("/")[2]: line[0] for line in lines if len(line) == 2}
+    here = {file.name: file for file in image_files(folder)}
+    reasons = [f"{name} is missing" for name in sorted(listed.keys() - here.keys())]
+    reasons += [f"{name} was added after signing" for name in sorted(here.keys() - listed.keys())]
+    both = sorted(listed.keys() & here.keys())
+    reasons += [f"{name} was changed after signing" for name in both if file_hash(here[name]) != listed[name]]
+    if not reasons:
+        return answer
+    return replace(answer, verdict="changed", reasons=(*reasons, *answer.reasons))
+
+
+def _metadata(path: Path) -> dict[str, str]:
+    """What XMP and the container's tags say of AI."""
+    out: dict[str, str] = {}
+    packet = xmp.read(path)
+    if packet and (kind := xmp.source_type_of(packet)):
+        out["DigitalSourceType"] = kind
+    if path.suffix.lower() in CONTAINERS:
+        try:
+            tags = probe(path).metadata
+        except UnderstudyError:
+            return out
+        out |= {key: value for key, value in tags.items() if "AI modified" in value or key == "AIGC"}
+    return out
+
+
+def _sidecar(path: Path) -> Literal["fits", "of another file", "damaged", "none"]:
+    file = sidecar_path(path)
+    if not file.is_file():
+        return "none"
+    try:
+        said: Any = json.loads(file.read_text("utf-8"))
+        digest = said.get("sha256")
+    except (ValueError, AttributeError, OSError):
+        return "damaged"
+    return "fits" if digest == file_hash(path) else "of another file"
