@@ -5,7 +5,8 @@
     ├── DataError                  input that cannot be used
     │   ├── VideoError             a file that is no video, or is damaged, or cannot be written as asked
     │   ├── NoFaceError            footage in which no face was found, or not enough of them
-    │   └── FaceSetError           a face set that is missing, foreign or inconsistent
+    │   ├── FaceSetError           a face set that is missing, foreign or inconsistent
+    │   └── ConsentError           a consent record that is withdrawn, has ended, or forbids it
     ├── OutputError                a place that cannot be written: permissions, space, a wrong container
     ├── PluginError (LookupError)  a name that no plugin has, or a plugin that breaks its contract
     ├── WeightsError               a weight file that is missing, unreachable or not what its hash says
@@ -40,6 +41,10 @@ class NoFaceError(DataError):
 
 class FaceSetError(DataError):
     """A face set that is missing, foreign or inconsistent."""
+
+
+class ConsentError(DataError):
+    """A consent record that is withdrawn, has ended, was altered, or does not cover the use."""
 
 
 class OutputError(UnderstudyError):

@@ -8,6 +8,7 @@ Layout of ``UNDERSTUDY_HOME/keys`` (open to its owner only):
     signing/root.key
     retired/TIME/        earlier pairs, kept so that what they signed is still known as ours
     lost.txt             serial numbers of certificates whose key got into wrong hands, with the day
+    consent/             keys that sign consent records (see ``provenance.consent``)
     trusted/*.pem        further roots that are trusted here: a studio's, a broadcaster's
 
 Nobody outside knows such a root: a stranger's program shows the file as intact and its signer as unknown
@@ -101,9 +102,12 @@ class KeyStore:
         """Retires the key and makes a new one; what the old one signed is still known as ours.
 
         Args:
-            lost: the old key got into wrong hands: from now on its signatures are reported as doubtful, and
-                the new key gets a new root.
+            lost: the old keys got into wrong hands: from now on their signatures are reported as doubtful,
+                the new key gets a new root, and consent records want to be signed by the producer again.
         """
+        producer = self.folder / "consent" / "producer.key"
+        if lost and producer.is_file():
+            producer.rename(producer.with_name(f"lost.{os.urandom(4).hex()}.key"))
         if self.signing.exists():
             if lost:
                 durable.write_text(self.signing / "lost", "")
@@ -113,7 +117,7 @@ class KeyStore:
                     today = datetime.datetime.now(datetime.UTC).date().isoformat()
                     durable.append_line(self.folder / "lost.txt", f"{old.serial_number} {today}", flush=True)
             root = None if lost else self._root()
-            _private_folder(self.retired)
+            private_folder(self.retired)
             stamp = datetime.datetime.now(datetime.UTC).strftime("%Y%m%dT%H%M%S%f")
             with durable.explained(self.retired):
                 self.signing.rename(self.retired / stamp)
@@ -151,14 +155,16 @@ class KeyStore:
             shutil.rmtree(fresh)
             raise ConfigError(f"{backup}: no backup of keys; understudy keys backup FILE makes one")
         if self.signing.exists():
-            _private_folder(self.retired)
+            private_folder(self.retired)
             stamp = datetime.datetime.now(datetime.UTC).strftime("%Y%m%dT%H%M%S%f")
             self.signing.rename(self.retired / stamp)
-        _private_folder(self.folder)
+        private_folder(self.folder)
         for file in sorted((fresh / "keys").rglob("*")):
             there = self.folder / file.relative_to(fresh / "keys")
+            if file.name == "producer.key" and there.exists() and there.read_bytes() != file.read_bytes():
+                there = there.with_name(f"producer.{os.urandom(4).hex()}.key")  # both are ours
             if file.is_file() and not there.exists():
-                _private_folder(there.parent)
+                private_folder(there.parent)
                 write_private(there, file.read_bytes())
         shutil.rmtree(fresh)
 
@@ -173,7 +179,7 @@ class KeyStore:
             first = x509.load_pem_x509_certificates(data)[0]
         except (OSError, ValueError) as error:
             raise ConfigError(f"{certificate}: no certificate in PEM ({error})") from None
-        _private_folder(self.trusted)
+        private_folder(self.trusted)
         path = self.trusted / f"{first.fingerprint(hashes.SHA256()).hex()[:16]}.pem"
         durable.write_bytes(path, data)
         return path
@@ -208,7 +214,7 @@ class KeyStore:
     def _make(self, root: tuple[bytes, bytes] | None = None) -> None:
         root_key, root_pem = root or make_root()
         pair = issue(root_key, root_pem)
-        _private_folder(self.folder)
+        private_folder(self.folder)
         content = {"root.key": root_key, "root.pem": root_pem, "chain.pem": pair.chain, "key.pem": pair.key}
         with durable.new_folder(self.signing) as part:
             part.chmod(0o700)
@@ -350,7 +356,8 @@ def pem_text(files: Iterable[Path]) -> str:
     return "".join(file.read_text("utf-8") for file in files)
 
 
-def _private_folder(path: Path) -> None:
+def private_folder(path: Path) -> None:
+    """Makes a folder that only its owner can enter."""
     with durable.explained(path):
         path.mkdir(parents=True, exist_ok=True)
         path.chmod(0o700)

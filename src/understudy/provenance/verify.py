@@ -335,3 +335,10 @@ def _sidecar(path: Path) -> Literal["fits", "of another file", "damaged", "none"
     except (ValueError, AttributeError, OSError):
         return "damaged"
     return "fits" if digest == file_hash(path) else "of another file"
+
+
+def read_consent(path: Path) -> tuple[str, ...]:
+    """Hashes of the consent records that a file's manifest names, checked or not; none when it has none."""
+    answer = _verify_manifest(path, None)
+    records: Any = (answer.consent or {}).get("records", [])
+    return tuple(str(each) for each in records)
