@@ -28,7 +28,7 @@ from understudy.provenance.labels import file_hash
 from understudy.provenance.purge import derived, remove
 
 USAGE = """usage: understudy consent new --person NAME --projects NAME --until DAY --references PICTURE …
-       understudy consent sign RECORD --role person|representative|producer [--key FILE]
+       understudy consent sign RECORD --role person|representative|producer [--key FILE] [--evidence FILE …]
        understudy consent show RECORD
        understudy consent list
        understudy consent attach FACES --record RECORD | --performer SEED | --research NAME --licence NAME
@@ -40,7 +40,7 @@ it, then the producer. A face set that is bound to it follows it; one without a 
 every frame of the result then carries the label AI MODIFIED.
 
   new       write a record (consent new --help); it names a code to be spoken in the person's video statement
-  sign      sign it; --key is the signer's own key file, made if it is not there
+  sign      sign it; --key is the signer's own key file, made if it is not there; --evidence comes before that
   show      what it says, and whether it holds
   list      all records on this machine
   attach    bind a face set to a record, or declare that it shows a synthetic person or a public data set
