@@ -327,6 +327,8 @@ def test_amp_and_xseg_there_and_back(tmp_path):
     ("model", "settings", "named"),
     [
         ("df", {"normalized": True}, "have no norm"),
+        ("amp", {"normalized": True, "inter_dims": 8}, "have no norm"),
+        ("amp", {"options": "udtc", "inter_dims": 8}, "AMP has no c"),
         ("dfhd", {"resolution": 32}, "no model like dfhd"),
         ("original", {}, "no model like original"),
         ("df", {"coverage": 0.8}, "coverage: this model sees 0.8"),

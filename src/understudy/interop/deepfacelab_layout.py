@@ -122,6 +122,7 @@ def entries_of(network: nn.Module) -> list[Entry]:
                 *_decoder("decoder", "decoder", network.decoder),
             ]
         case amp.AmpNetwork():
+            _require_plain(network)
             return [
                 *_encoder("encoder", "encoder", network.encoder),
                 *_layer("encoder", "dense1", "encoder.squeeze", "matrix"),
@@ -142,8 +143,8 @@ def _require_plain(network: nn.Module) -> None:
     foreign = [name for name, _ in network.named_parameters() if ".norm." in name or ".shortcut." in name]
     if foreign:
         raise ConfigError(
-            f"DeepFaceLab's df and liae have no {foreign[0].split('.')[-2]} ({foreign[0]} and "
-            f"{len(foreign) - 1} more); only df and liae without normalized fit it"
+            f"DeepFaceLab's models have no {foreign[0].split('.')[-2]} ({foreign[0]} and "
+            f"{len(foreign) - 1} more); only df, liae and amp without normalized fit it"
         )
 
 

@@ -232,6 +232,8 @@ def options_of(settings: ModelSettings | Xseg, batch: int = 8) -> dict[str, Any]
         case Df() | Liae():
             letters = "".join(x for x in OPTIONS if x in settings.options)
             options["archi"] = f"{settings.name}-{letters}" if letters else settings.name
+        case Amp(options="udtc"):
+            raise ConfigError("options: DeepFaceLab's AMP has no c; this one was trained with it")
         case Amp():
             options |= {"inter_dims": settings.inter_dims, "morph_factor": settings.morph_factor}
         case _:

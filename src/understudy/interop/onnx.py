@@ -118,9 +118,9 @@ def _narrow(picture: Tensor, half: bool) -> Tensor:
 
 
 def _turned(mask: Tensor, swap: Tensor, swap_mask: Tensor) -> tuple[Tensor, ...]:
-    """RGB, channels first, as BGR, channels last, in the order of a dfm."""
+    """RGB, channels first, as BGR, channels last, in the order of a dfm; models draw in [0, 1]."""
     shown = (mask, swap.flip(1), swap_mask)
-    return tuple(picture.float().clamp(0, 1).permute(0, 2, 3, 1) for picture in shown)
+    return tuple(picture.float().permute(0, 2, 3, 1) for picture in shown)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -236,18 +236,24 @@ def _translate(exported: _Export) -> Any:  # noqa: ANN401  # a protobuf message 
     free = {0: torch.export.Dim("faces")}
     shapes = (free,) if len(module.inputs) == 1 else (free, None)
     with _quiet(), torch.no_grad():
+        graph = torch.export.export(module, exported.example, dynamic_shapes=shapes)
+        attention: Any = torch.ops.aten.scaled_dot_product_attention.default
+        graph = graph.run_decompositions({attention: _attend})
         program = torch.onnx.export(
-            module,
-            exported.example,
+            graph,
             dynamo=True,
             opset_version=OPSET,
             input_names=list(module.inputs),
             output_names=list(module.outputs),
-            dynamic_shapes=shapes,
             verbose=False,
         )
     assert program is not None
     return program.model_proto
+
+
+def _attend(query: Tensor, key: Tensor, value: Tensor, *, scale: float) -> Tensor:
+    """Attention of one head in words that the exporter knows; it has none for pictures without heads."""
+    return torch.softmax(query @ key.transpose(-2, -1) * scale, dim=-1) @ value
 
 
 @contextlib.contextmanager
