@@ -19,6 +19,11 @@ from understudy.faces.faceset import FaceSet
 from understudy.pipelines import train as training
 from understudy.training.rundir import RunFolder
 
+DESCRIPTION = """Train a swapper. Ctrl-C saves and ends; --run FOLDER goes on as if never stopped.
+
+A recipe may have phases (--recipe film), each with other settings, in one unattended run. What is being
+learned is seen in the run's previews/index.html; figures are taken on faces that are never learned from."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Command(training.TrainSettings):
@@ -50,31 +55,14 @@ def run(arguments: Sequence[str]) -> int:
         Command(),
         arguments,
         prog="understudy train",
-        description="Train a swapper. Ctrl-C saves and ends; --run FOLDER goes on as if never stopped.",
+        description=DESCRIPTION,
         sections={"train": ""},
     )
     if command.source is None or command.target is None:
         raise ConfigError("train: wanted --source FACES and --target FACES; see understudy train --help")
     source, target = FaceSet.open(command.source), FaceSet.open(command.target)
     seconds = seconds_of(command.time) if command.time is not None else None
-    if command.run is not None and command.start_from is not None:
-        raise ConfigError("train: --run goes on with a run, --start-from begins a new one; give one of them")
-    folder: RunFolder | None = None
-    if command.run is not None:
-        folder = RunFolder(command.run)
-    elif training.leads():  # torchrun's first process makes the run and tells the others
-        settings = config.merge(training.TrainSettings(), config.base_of(command, training.TrainSettings))
-        if seconds is not None or command.steps is not None:
-            bounded = dataclasses.replace(settings.loop, time=seconds, steps=command.steps)
-            settings = dataclasses.replace(settings, loop=bounded)
-        folder = training.start(
-            settings,
-            source,
-            target,
-            command.runs,
-            start_from=command.start_from,
-            start_missing=command.start_missing,
-        )
+    folder = _folder(command, source, target, seconds)
     stopped = False
 
     def ask() -> None:
@@ -95,16 +83,32 @@ def run(arguments: Sequence[str]) -> int:
         )
     if folder is None or not training.leads():
         return 0
-    words = [
-        "understudy",
-        "merge",
-        "--swapper",
-        folder.swapper,
-        "--target",
-        "VIDEO",
-        "--faces",
-        command.target,
-    ]
+    words = ["understudy", "merge", "--swapper", folder.swapper, "--target", "VIDEO"]
+    words += ["--faces", command.target]
     console.print(escape(f"run: {folder.path}") + "\nput it into footage with:")
     console.print("  " + escape(shlex.join(map(str, [*words, "-o", "result.mp4"]))))
     return 130 if done.get("train", {}).get("state") == "stopped" else 0
+
+
+def _folder(command: Command, source: FaceSet, target: FaceSet, seconds: float | None) -> RunFolder | None:
+    """The run to go on with, or a new one; None on processes that torchrun's first one will tell."""
+    if command.run is not None:
+        if command.start_from is not None:
+            raise ConfigError(
+                "train: --run goes on with a run, --start-from begins a new one; give one of them"
+            )
+        return RunFolder(command.run)
+    if not training.leads():
+        return None
+    settings = config.merge(training.TrainSettings(), config.base_of(command, training.TrainSettings))
+    if seconds is not None or command.steps is not None:
+        bounded = dataclasses.replace(settings.loop, time=seconds, steps=command.steps)
+        settings = dataclasses.replace(settings, loop=bounded)
+    return training.start(
+        settings,
+        source,
+        target,
+        command.runs,
+        start_from=command.start_from,
+        start_missing=command.start_missing,
+    )

@@ -23,6 +23,7 @@ from understudy.losses import Loss, PictureLoss
 from understudy.performers import TEST_SEEDS_FROM
 from understudy.pipelines.measuring import EMBEDDER, lend, make_meter
 from understudy.pipelines.phases import Ends, bounds_of, plan, total_steps
+from understudy.pipelines.preview_page import with_page
 from understudy.pipelines.setup import choose_device, make_context
 from understudy.pipelines.starting import Missing, prepare, shipped, take_start, write_start
 from understudy.pipelines.swapper import settings_without_name
@@ -145,9 +146,11 @@ def train(
             group=group,
             stop=stop,
         )
-        for event in _phases(job):
-            if group.leads:
-                yield event
+        if group.leads:
+            yield from with_page(run, _phases(job))
+        else:
+            for _ in _phases(job):
+                pass  # nothing to tell
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -163,7 +166,7 @@ class _Job:
     stop: Callable[[], bool]
 
 
-def _phases(job: _Job) -> Iterator[Event]:
+def _phases(job: _Job) -> Generator[Event, None, None]:
     """One phase after the other, each from the checkpoint at which the one before it ended."""
     if job.group.leads:
         yield from _remarks(job.run, job.source, job.target)
