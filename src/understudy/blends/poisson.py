@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from understudy.blends import BLENDS, Blend
+from understudy.errors import ConfigError
 from understudy.image.poisson import clone
-
-_TOLERANCE = 5e-4
-"""Half a code value of a 10-bit frame; what is left is smooth."""
 
 
 @BLENDS.register("poisson")
@@ -20,9 +18,21 @@ _TOLERANCE = 5e-4
 class Poisson(Blend):
     """Gradient-domain blend: the face keeps its detail and takes the light and colour round it."""
 
+    reach: float = 0.125
+    """How far the light and colour of the surroundings reach into the face, as a fraction of the crop side.
+    0 carries them all over the face: better where no colour transfer went before, worse where one did."""
+    mixed: bool = False
+    """Where the old face has the stronger edges, keep them: wrinkles, stubble, hair over the skin. Its
+    features show through too."""
     level: float = 0.5
     """Value of the mask from which a pixel belongs to the face. The seam lies there, inside the soft edge,
     so that hair and background just outside the face do not colour it."""
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.reach < math.inf:
+            raise ConfigError(f"reach: wanted a fraction of the crop side, or 0 for all, got {self.reach}")
+        if not 0.0 <= self.level < 1.0:
+            raise ConfigError(f"level: wanted a value of the mask, 0 to below 1, got {self.level}")
 
     def __call__(
         self,
@@ -30,8 +40,9 @@ class Poisson(Blend):
         face: Float[Tensor, "b 3 s s"],
         mask: Float[Tensor, "b 1 s s"],
     ) -> Float[Tensor, "b 3 s s"]:
-        """Perez, Gangnet and Blake 2003, equation 10, faded in over the upper half of the soft edge."""
+        """The problem that ``image.poisson`` states, faded in over the mask from ``level`` to 1."""
         inside = mask > self.level
-        solved = clone(base.float(), face.float(), inside, _TOLERANCE).clamp(0.0, 1.0).to(base.dtype)
-        alpha = ((mask - self.level) / max(1.0 - self.level, 1e-6)).clamp(0.0, 1.0)
-        return torch.where(inside, base.lerp(solved, alpha), base)
+        reach = self.reach * mask.shape[-1] or math.inf
+        solved = clone(base.float(), face.float(), inside, reach=reach, mixed=self.mixed).to(base.dtype)
+        alpha = ((mask - self.level) / (1.0 - self.level)).clamp_(0.0, 1.0)
+        return base.lerp(solved.clamp_(0.0, 1.0), alpha)  # where alpha is 0, exactly the base
