@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 
@@ -59,7 +60,8 @@ def test_a_run_from_face_sets_to_figures(sets, tmp_path):
     events = list(training.train(run, source, target))
     first = next(e for e in events if isinstance(e, StageStarted))
     assert (first.stage, first.total) == ("faces", 54 + 72)
-    (planned,) = [e for e in events if isinstance(e, Planned)]
+    planned, needed = [e for e in events if isinstance(e, Planned)]
+    assert re.fullmatch(r"needs about [\d.]+ GB, this machine has [\d.]+", needed.lines[0])
     assert "54 faces of the source and 72 of the target" in planned.lines[0]
     (warned,) = [e.message for e in events if isinstance(e, Warned)]
     assert "without this and without that" in warned

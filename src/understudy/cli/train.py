@@ -13,6 +13,7 @@ from rich.markup import escape
 
 from understudy import config
 from understudy.cli.show import console, first_interrupt, follow
+from understudy.cli.watch import follow_watching
 from understudy.cli.words import seconds_of
 from understudy.errors import ConfigError
 from understudy.faces.faceset import FaceSet
@@ -45,6 +46,8 @@ class Command(training.TrainSettings):
     """Training time, those of earlier calls included: 90s, 10m, 2h30m."""
     steps: int | None = None
     """Training steps, those of earlier calls included."""
+    watch: bool = False
+    """Show losses, figures and the newest preview on the whole terminal, as understudy watch does."""
     recipe: tuple[str, ...] = ()
     """Recipes by name or file, left to right, under the command line: cpu, quick96, film."""
 
@@ -70,17 +73,16 @@ def run(arguments: Sequence[str]) -> int:
         stopped = True
 
     with first_interrupt(ask, "saving; Ctrl-C again to stop at once"):
-        done = follow(
-            training.train(
-                folder,
-                source,
-                target,
-                steps=command.steps,
-                time=seconds,
-                device=command.device if command.device != "auto" else None,
-                stop=lambda: stopped,
-            )
+        events = training.train(
+            folder,
+            source,
+            target,
+            steps=command.steps,
+            time=seconds,
+            device=command.device if command.device != "auto" else None,
+            stop=lambda: stopped,
         )
+        done = follow_watching(events, folder.path) if command.watch and folder else follow(events)
     if folder is None or not training.leads():
         return 0
     words = ["understudy", "merge", "--swapper", folder.swapper, "--target", "VIDEO"]

@@ -34,6 +34,7 @@ from understudy.training.batches import TARGET, SwapFeed
 from understudy.training.distributed import Group, joined
 from understudy.training.held_out import HeldOut
 from understudy.training.loop import Trainer
+from understudy.training.memory import forecast
 from understudy.training.rundir import RunFolder, make_origin
 from understudy.training.store import FaceStore
 from understudy.training.task import SwapTask, Weighted
@@ -192,6 +193,9 @@ def _phases(job: _Job) -> Generator[Event, None, None]:
                 lines=(f"phase {phase.name} of {len(phases)}: {_said(job.settings.phases[number])}",)
             )
         task = _task(phase.settings, built, losses, faces, job.device)
+        if job.group.leads and not checkpoint.steps(job.run.checkpoints):
+            own = phase.settings
+            yield from forecast(task, own.loop, own.optimizer, own.average, job.device)
         trainer = Trainer(
             task,
             job.run,

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
+import numpy as np
 
 from understudy import durable
 from understudy.errors import CheckpointError
@@ -18,7 +19,7 @@ from understudy.faces.records import FaceRecord
 from understudy.image.draw import features_mask, hull_mask
 from understudy.image.expression import expression_of_points
 from understudy.image.geometry import align, compose, invert
-from understudy.image.warp import crop
+from understudy.image.warp import crop, warp
 from understudy.models import ModelSettings
 from understudy.stream import read_ahead
 from understudy.training.augment import MARGIN, store_side
@@ -210,6 +211,10 @@ def frame_face(faces: FaceSet, record: FaceRecord, model: ModelSettings, side: i
     wanted = align(points, model.crop).crop_matrix(side, model.coverage * MARGIN)
     stored = record.alignment.crop_matrix(picture.shape[0])
     mask = hull_mask(points, wanted, side)
+    painted = faces.read_mask(record)
+    if painted is not None:  # says what of the crop is no face; of what lies beyond it, nothing
+        back = compose(record.alignment.crop_matrix(painted.shape[0]), invert(wanted))
+        mask *= 1 - warp(1 - painted.astype(np.float32) / 255, back, (side, side), "zero").clip(0, 1)
     features = features_mask(points, wanted, side) * mask
     return Framed(
         picture=crop(picture, compose(wanted, invert(stored)), side),
@@ -224,8 +229,10 @@ def _digest(faces: FaceSet, records: list[FaceRecord], model: ModelSettings, res
     about = (FORMAT, model.crop, model.coverage, MARGIN, resolution, faces.digest())
     digest = hashlib.sha256(json.dumps(about).encode())
     for record in records:
-        file = (faces.path / "crops" / (record.file or record.crop)).stat()
-        digest.update(f"{record.crop} {file.st_size} {file.st_mtime_ns}\n".encode())
+        for path in (faces.path / "crops" / (record.file or record.crop), faces.mask_path(record)):
+            if path.is_file():
+                file = path.stat()
+                digest.update(f"{path.name} {file.st_size} {file.st_mtime_ns}\n".encode())
     return digest.hexdigest()
 
 

@@ -198,6 +198,13 @@ class SwapTask:
         """Every adversary among the losses, by name."""
         return self._critics
 
+    def pulse(self) -> float:
+        """Contrast of what was drawn for the target last, as a share of the contrast that it should have."""
+        assert self._outcome is not None, "losses come first"
+        drawn, wanted = self._outcome.made.target.face, self._outcome.batch.target.truth
+        contrast = drawn.detach().std((1, 2, 3)) / wanted.std((1, 2, 3)).clamp(min=1e-6)
+        return float(contrast.mean())
+
     def critic_losses(self) -> dict[str, Tensor]:
         """What each adversary learns from, of the outcome that ``losses`` saw last."""
         assert self._critics is not None, "no loss has a critic"
