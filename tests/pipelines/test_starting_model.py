@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 
 import pytest
 
+from drawn_sets import draw_set
 from understudy import config
 from understudy.errors import CheckpointError, ConfigError
+from understudy.events import Warned
 from understudy.models import MODELS
 from understudy.pipelines.setup import make_context
 from understudy.pipelines.starting import pack_start, prepare, read_start, shipped
-from understudy.pipelines.train import TrainSettings
+from understudy.pipelines.train import TrainSettings, start, train
 from understudy.training.rundir import SwapperFiles, save_swapper
 
 
@@ -27,11 +28,20 @@ def test_recipe_cpu_begins_with_a_model_that_fits_it():
     assert given.about["settings"] == stated
 
 
-def test_a_model_of_another_size_is_told_what_to_do():
-    settings = config.merge(TrainSettings(), config.read_recipe("cpu")["train"])
-    other = dataclasses.replace(settings.model, e_dims=16)
-    with pytest.raises(CheckpointError, match="do without a recipe's starting model: starting none"):
-        prepare(other, shipped("cpu"), "error", make_context("cpu"))
+def test_a_model_of_another_size_does_without_and_says_so(tmp_path: Path):
+    source, target = (draw_set(tmp_path / n, 20, c) for n, c in (("a", (200, 150, 120)), ("b", (90, 70, 60))))
+    changes = {**config.read_recipe("cpu")["train"], "held_out": 0, "loop": {"steps": 1, "threads": 1}}
+    changes["model"] = {**changes["model"], "resolution": 32, "e_dims": 8, "d_dims": 8}
+    run = start(config.merge(TrainSettings(), changes), source, target, tmp_path / "runs")
+    assert "start" not in run.origin
+    said = [event.message for event in train(run, source, target) if isinstance(event, Warned)]
+    assert any("the starting model 'cpu' is for other settings" in message for message in said)
+    asked = config.merge(TrainSettings(), {**changes, "starting": "none"})
+    with pytest.raises(CheckpointError, match="weights do not fit"):
+        start(asked, source, target, tmp_path / "runs", start_from=shipped("cpu"))
+
+
+def test_names_of_starting_models():
     with pytest.raises(ConfigError, match=r"no starting model is named 'cup' \(there are: none, cpu\)"):
         shipped("cup")
 

@@ -147,8 +147,7 @@ def fit(
         more = f" and {len(wrong) - _SHOWN} more" if len(wrong) > _SHOWN else ""
         raise CheckpointError(
             f"{len(wrong)} of {len(own)} weights do not fit: {said}{more}. Choose the model's settings as "
-            "they were there, begin these anew with --start-missing fresh, or do without a recipe's starting "
-            "model: starting none"
+            "they were there, or begin these anew with --start-missing fresh"
         )
     return taken, list(wrong)
 
@@ -186,3 +185,35 @@ def prepare(model: ModelSettings, path: Path, missing: Missing, context: Context
     taken, fresh = fit(module, given.weights, missing)
     left = sorted(given.weights.keys() - module.state_dict().keys())
     return Given(weights=taken, about={**given.about, "fresh": fresh, "not_used": left})
+
+
+def choose(
+    model: ModelSettings, starting: str, path: Path | None, missing: Missing, context: Context
+) -> tuple[Given | None, str]:
+    """What a run begins with, None for random weights; and what is to be said of it.
+
+    A starting model is a recipe's offer: where it is for another model, the run does without it and says so.
+    What was asked for by its path is an error when it does not fit.
+
+    Args:
+        model: settings of the run's model.
+        starting: name of a starting model that comes with the package, or ``none``.
+        path: weights that were asked for; they go before the starting model.
+        missing: what becomes of weights that ``path`` lacks.
+        context: where to build the model.
+
+    Raises:
+        CheckpointError: see ``prepare``.
+        ConfigError: there is no starting model of that name.
+    """
+    if path is not None:
+        return prepare(model, path, missing, context), ""
+    if starting == "none":
+        return None, ""
+    try:
+        return prepare(model, shipped(starting), "error", context), ""
+    except CheckpointError:
+        return None, (
+            f"the starting model {starting!r} is for other settings of the model: this run begins with "
+            "random weights"
+        )

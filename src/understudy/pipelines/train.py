@@ -25,7 +25,7 @@ from understudy.pipelines.measuring import EMBEDDER, lend, make_meter
 from understudy.pipelines.phases import Ends, bounds_of, plan, total_steps
 from understudy.pipelines.preview_page import with_page
 from understudy.pipelines.setup import choose_device, make_context
-from understudy.pipelines.starting import Missing, prepare, shipped, take_start, write_start
+from understudy.pipelines.starting import Missing, choose, take_start, write_start
 from understudy.pipelines.swapper import settings_without_name
 from understudy.pipelines.train_settings import TrainSettings
 from understudy.pipelines.training_faces import CACHE, discard, divide, hold_out, load_few, load_stores
@@ -69,14 +69,11 @@ def start(
     _check(source, target)
     recipe = {"train": config.dump(settings)}
     hashes = {"source": source.digest(), "target": target.digest()}
-    if start_from is None and settings.starting != "none":
-        start_from = shipped(settings.starting)
-    if start_from is None:
-        return RunFolder.create(runs, settings.model.name, recipe, make_origin(settings.loop.seed, hashes))
-    given = prepare(settings.model, start_from, start_missing, make_context("cpu"))
-    origin = make_origin(settings.loop.seed, hashes, start=dict(given.about))
-    run = RunFolder.create(runs, settings.model.name, recipe, origin)
-    write_start(run, given.weights)
+    given, remark = choose(settings.model, settings.starting, start_from, start_missing, make_context("cpu"))
+    more = ({"start": dict(given.about)} if given else {}) | ({"remark": remark} if remark else {})
+    run = RunFolder.create(runs, settings.model.name, recipe, make_origin(settings.loop.seed, hashes, **more))
+    if given:
+        write_start(run, given.weights)
     return run
 
 
@@ -357,10 +354,13 @@ def build_losses(losses: Mapping[str, Loss], model: SwapModel, context: Context)
 def _remarks(run: RunFolder, source: FaceSet, target: FaceSet) -> Iterator[Event]:
     """What is odd about the face sets: crops that changed, and sets that are not those of the run's start."""
     wanted = run.origin["face_sets"]
+    if (remark := run.origin.get("remark")) and not checkpoint.steps(run.checkpoints):
+        yield Warned(message=remark)
     for name, faces in (("source", source), ("target", target)):
         for sentence in faces.check():
             yield Warned(message=sentence)
-        if wanted[name] != faces.digest():
+        # a run that was imported from another program began on faces that are not known
+        if wanted[name] not in (faces.digest(), "imported"):
             yield Warned(
                 message=f"the {name}'s face set has changed since the run was started: it goes on, but not "
                 "as it would have gone on"
