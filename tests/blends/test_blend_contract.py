@@ -50,6 +50,61 @@ def test_the_face_arrives(name):
     assert (out - base).abs().mean() > 0.01
 
 
+INTERIOR = {"poisson": 0.05, "multiband": 1e-5}
+"""How far the middle of the face may be from the face that was given; others give it back."""
+
+
+@names
+def test_the_middle_of_the_face_is_the_face(name):
+    """Far from the mask's edge, face and base of much the same light."""
+    generator = torch.Generator().manual_seed(3)
+    base, face = (0.5 + 0.2 * (torch.rand(1, 3, 96, 96, generator=generator) - 0.5) for _ in range(2))
+    y, x = torch.meshgrid(torch.arange(96), torch.arange(96), indexing="ij")
+    mask = ((44 - torch.hypot(y - 47.5, x - 47.5)) / 4).clamp(0, 1)[None, None]
+    out = BLENDS[name]()(base, face, mask)
+    middle = (..., slice(40, 56), slice(40, 56))
+    assert (out[middle] - face[middle]).abs().max() <= INTERIOR.get(name, 1e-6)
+
+
+@names
+def test_again_is_the_same(name):
+    base, face = pictures()
+    assert torch.equal(BLENDS[name]()(base, face, masks()), BLENDS[name]()(base, face, masks()))
+
+
+@names
+def test_no_number_outside_the_mask_is_harmless(name):
+    base, face = pictures()
+    mask = masks()
+    expected = BLENDS[name]()(base, face, mask)
+    for nonsense in (float("nan"), float("inf")):
+        out = BLENDS[name]()(base, torch.where(mask > 0, face, nonsense), mask)
+        assert torch.equal(out, expected)
+
+
+@names
+@pytest.mark.parametrize("light", [0.0, 1.0])
+def test_black_and_white(name, light):
+    flat, other = torch.full((3, 3, SIZE, SIZE), light), torch.full((3, 3, SIZE, SIZE), 1.0 - light)
+    for base, face in ((flat, flat.clone()), (flat, other)):
+        out = BLENDS[name]()(base, face, masks())
+        assert torch.isfinite(out).all()
+        assert 0 <= out.min() <= out.max() <= 1
+
+
+@names
+@pytest.mark.parametrize("size", [1, 2, 5, 17])
+def test_tiny_crops(name, size):
+    base, face, mask = (
+        torch.rand(2, 3, size, size),
+        torch.rand(2, 3, size, size),
+        torch.rand(2, 1, size, size),
+    )
+    out = BLENDS[name]()(base, face, mask)
+    assert out.shape == base.shape
+    assert 0 <= out.min() <= out.max() <= 1
+
+
 @names
 def test_same_face_gives_the_base(name):
     base, _ = pictures()

@@ -27,13 +27,15 @@ def solve_directly(source: np.ndarray, screen: float) -> np.ndarray:
     matrix = matrix + scipy.sparse.kron(scipy.sparse.eye(height), along(width))
     matrix = (matrix + screen * scipy.sparse.eye(height * width)).tocsc()
     return (
-        scipy.sparse.linalg.splu(matrix).solve(source.reshape(-1, height * width).T).T.reshape(source.shape)
+        scipy.sparse.linalg.splu(matrix, "MMD_AT_PLUS_A")
+        .solve(source.reshape(-1, height * width).T)
+        .T.reshape(source.shape)
     )
 
 
 @pytest.mark.parametrize("way", [dst._by_sines, dst._by_mirrors])
 @pytest.mark.parametrize("screen", [0.0, 0.01])
-@pytest.mark.parametrize("size", [(2, 5), (7, 11), (60, 54), (135, 128)])
+@pytest.mark.parametrize("size", [(2, 5), (7, 11), (60, 54)])
 def test_equals_a_direct_solution(way, screen, size):
     source = np.random.default_rng(0).standard_normal((2, 3, *size))
     expected = solve_directly(source, screen)

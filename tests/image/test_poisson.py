@@ -70,7 +70,7 @@ def minimise_directly(
     pull = 1.0 / reach**2
     matrix = pairs.T @ pairs + scipy.sparse.diags_array(sides + pull)
     right = pairs.T @ wishes.T + pull * wanted.T
-    solved = scipy.sparse.linalg.splu(matrix.tocsc()).solve(right).T
+    solved = scipy.sparse.linalg.splu(matrix.tocsc(), "MMD_AT_PLUS_A").solve(right).T
     whole = np.zeros((3, mask.shape[0] + 2 * far, mask.shape[1] + 2 * far))
     whole[places] = solved.reshape(3, height, width)
     return np.where(mask, whole[:, far:-far, far:-far], 0.0)
@@ -107,7 +107,7 @@ def tensors(*arrays: np.ndarray) -> list[torch.Tensor]:
 @pytest.mark.parametrize("reach", [math.inf, 9.0])
 @pytest.mark.parametrize("mixed", [False, True])
 def test_equals_a_direct_solution(kind, reach, mixed):
-    size = (97, 130)
+    size = (61, 83)
     base, face = pictures(size)
     mask = mask_of(kind, *size)
     shift = minimise_directly(base, face, mask, reach, mixed)
@@ -117,8 +117,8 @@ def test_equals_a_direct_solution(kind, reach, mixed):
 
 
 def test_equals_a_direct_solution_in_a_large_face():
-    base, face = pictures((512, 512))
-    mask = mask_of("ellipse", 512, 512)
+    base, face = pictures((300, 300))
+    mask = mask_of("ellipse", 300, 300)
     shift = minimise_directly(base, face, mask, math.inf, mixed=False)
     (out,) = clone(*tensors(base, face), torch.from_numpy(mask)[None, None])
     assert np.abs(out.numpy() - (base + shift)).max() < 2e-5  # float32
