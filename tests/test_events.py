@@ -30,6 +30,7 @@ EXAMPLES: dict[str, Any] = {
     "frame": 12,
     "path": Path("runs") / "checkpoints",
     "step": 1000,
+    "figures": {"heldout/ssim_target": 0.81},
 }
 
 

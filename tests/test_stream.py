@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import _thread
 import gc
+import signal
 import threading
 import time
 import traceback
@@ -103,6 +104,8 @@ def test_error_of_the_consumer() -> None:
 
 
 def test_ctrl_c_while_waiting() -> None:
+    # a shell's background jobs are started deaf to Ctrl-C
+    heard = signal.signal(signal.SIGINT, signal.default_int_handler)
     release = threading.Event()
 
     def slow() -> Iterator[int]:
@@ -122,8 +125,11 @@ def test_ctrl_c_while_waiting() -> None:
 
     helper = threading.Thread(target=interrupt)
     helper.start()
-    with pytest.raises(KeyboardInterrupt):
-        deque(items, maxlen=0)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            deque(items, maxlen=0)
+    finally:
+        signal.signal(signal.SIGINT, heard)
     helper.join()
     items.close()
 
