@@ -31,7 +31,12 @@ class Meter(Protocol):
     """What else can be said about swapped faces: whose they are, what they do."""
 
     def __call__(self, swapped: Drawing) -> Mapping[str, float]:
-        """Figures by name; ``swapped`` are all held-out faces of the target, in order."""
+        """Figures by name.
+
+        Args:
+            swapped: all held-out faces of the target, in order. The masks are the target's own: a model that
+                draws no mask yet must not pass for one that leaves the expression as it was.
+        """
         ...
 
 
@@ -116,8 +121,8 @@ class HeldOut:
             for name, values in self._structure(batch, made, places).items():
                 sums.setdefault(name, []).append(values)
             if self.meters and start < len(self.stores[1]):
-                face, mask = model.swap(batch.target.input)
-                swaps.append(Drawing(face.float(), mask.float()))
+                face, _ = model.swap(batch.target.input)
+                swaps.append(Drawing(face.float(), batch.target.mask))
         columns = {name: torch.cat(values).double().sum(0).cpu() for name, values in sums.items()}
         figures: dict[str, float] = {}
         for name, (square, weight, similarity, faces) in columns.items():
