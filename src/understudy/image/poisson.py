@@ -28,6 +28,7 @@ from __future__ import annotations
 
 import math
 
+import cv2
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
@@ -77,10 +78,8 @@ def clone(
 
 def _bounds(mask: Tensor) -> tuple[slice, slice] | None:
     """Rows and columns of the smallest rectangle that holds the mask; None where it is empty."""
-    rows, columns = (mask.view(torch.uint8).amax(axis).nonzero()[:, 0] for axis in (1, 0))
-    if len(rows) == 0:
-        return None
-    return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
+    left, top, width, height = cv2.boundingRect(mask.contiguous().view(torch.uint8).cpu().numpy())
+    return (slice(top, top + height), slice(left, left + width)) if width else None
 
 
 def _clone(base: Tensor, face: Tensor, mask: Tensor, screen: float, mixed: bool) -> Tensor:
