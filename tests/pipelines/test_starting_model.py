@@ -30,7 +30,8 @@ def test_the_starting_model_for_recipe_cpu_fits_it():
 
 def test_a_model_of_another_size_does_without_and_says_so(tmp_path: Path):
     source, target = (draw_set(tmp_path / n, 20, c) for n, c in (("a", (200, 150, 120)), ("b", (90, 70, 60))))
-    changes = {**config.read_recipe("cpu")["train"], "starting": "cpu", "held_out": 0, "loop": {"steps": 1, "threads": 1}}
+    changes = {**config.read_recipe("cpu")["train"], "starting": "cpu", "held_out": 0}
+    changes["loop"] = {"steps": 1, "threads": 1}
     changes["model"] = {**changes["model"], "resolution": 32, "e_dims": 8, "d_dims": 8}
     run = start(config.merge(TrainSettings(), changes), source, target, tmp_path / "runs")
     assert "start" not in run.origin
