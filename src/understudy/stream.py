@@ -8,6 +8,7 @@ caller, and an error arrives with the traceback of where it happened. This is th
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from types import TracebackType
@@ -91,6 +92,17 @@ def _close(items: object) -> None:
         close()
 
 
+def _end(station: threading.Thread) -> None:
+    """Wait for a thread's end; also for one that Ctrl-C caught while it was being started."""
+    for _ in range(100):
+        try:
+            station.join()
+        except RuntimeError:  # not started yet, or never to be
+            time.sleep(0.01)
+        else:
+            return
+
+
 def read_ahead(items: Iterable[T], size: int = 4) -> Generator[T]:
     """The same items, produced in a thread of their own, up to ``size`` of them in advance.
 
@@ -117,12 +129,12 @@ def read_ahead(items: Iterable[T], size: int = 4) -> Generator[T]:
 
     def consume() -> Generator[T]:
         station = _Station(produce, "reader")
-        station.start()
         try:
+            station.start()
             yield from channel.take()
         finally:
             channel.stop()
-            station.join()
+            _end(station)
         if station.error is not None:
             raise station.error
 
