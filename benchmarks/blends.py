@@ -204,7 +204,8 @@ def draw_cases() -> list[Case]:
 def _case(generator: np.random.Generator) -> Case:
     source, target = (Performer.from_seed(int(seed)) for seed in generator.integers(1, 60, 2))
     here, elsewhere = (Scene.from_seed(int(generator.integers(*limits))) for limits in ((0, 50), (50, 99)))
-    elsewhere = dataclasses.replace(elsewhere, distance=here.distance)
+    kept = {name: getattr(here, name) for name in ("distance", "head", "center")}
+    elsewhere = dataclasses.replace(elsewhere, **kept)
     state = State(yaw=float(generator.uniform(-25, 25)), pitch=float(generator.uniform(-10, 10)))
     drawn, swap = render(target, state, here), render_swap(source, target, state, here)
     foreign = render_swap(source, target, state, elsewhere, tone="source")

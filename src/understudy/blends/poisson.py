@@ -18,7 +18,7 @@ from understudy.image.poisson import clone
 class Poisson(Blend):
     """Gradient-domain blend: the face keeps its detail and takes the light and colour round it."""
 
-    reach: float = 0.125
+    reach: float = 0.15
     """How far the light and colour of the surroundings reach into the face, as a fraction of the crop side.
     0 carries them all over the face: better where no colour transfer went before, worse where one did."""
     mixed: bool = False
