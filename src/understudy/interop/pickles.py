@@ -283,7 +283,7 @@ class _Machine:
             raise _RefusedError(f"an object with a state ({type(made).__name__})")
 
 
-def _call(word: str, arguments: tuple[Any, ...]) -> Any:  # noqa: ANN401  # one of numpy's makings
+def _call(word: str, arguments: tuple[Any, ...]) -> object:
     """What the file's call of an allowed name gives."""
     if word == "_reconstruct":
         return _Array()
@@ -302,9 +302,9 @@ def _call(word: str, arguments: tuple[Any, ...]) -> Any:  # noqa: ANN401  # one 
 
 
 def _array(
-    data: Any,  # noqa: ANN401  # unchecked yet, as the next two
-    kind: Any,  # noqa: ANN401
-    shape: Any,  # noqa: ANN401
+    data: object,
+    kind: object,
+    shape: object,
     *,
     by_column: bool,
 ) -> np.ndarray:
@@ -366,11 +366,11 @@ def _run(machine: _Machine, largest: int) -> None:
         raise DataError(f"{path}: not a pickle, or torn ({error})") from None
 
 
-def _settle(path: Path, value: Any) -> Any:  # noqa: ANN401  # plain data of any shape
+def _settle(path: Path, value: object) -> object:
     """The finished data, with arrays in place of what they were made from."""
     done: dict[int, Any] = {}
 
-    def visit(item: object, depth: int) -> Any:  # noqa: ANN401
+    def visit(item: object, depth: int) -> object:
         if depth > _DEEPEST:
             raise DataError(f"{path}: lists in lists, {_DEEPEST} deep or without end")
         if not isinstance(item, (dict, list, tuple, _Array, _Name, _Type, _Mark)):
@@ -379,7 +379,7 @@ def _settle(path: Path, value: Any) -> Any:  # noqa: ANN401  # plain data of any
             done[id(item)] = make(cast("object", item), depth)
         return done[id(item)]
 
-    def make(item: object, depth: int) -> Any:  # noqa: ANN401
+    def make(item: object, depth: int) -> object:
         match item:
             case dict():
                 table = cast("dict[Any, Any]", item)

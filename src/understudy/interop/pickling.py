@@ -16,7 +16,7 @@ _RECONSTRUCT = b"cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\x00\x8
 """Call of the function that makes an empty array; its values follow as its state."""
 
 
-def encode(value: Any) -> Iterator[bytes | memoryview]:  # noqa: ANN401  # plain data of any shape
+def encode(value: object) -> Iterator[bytes | memoryview]:
     """A pickle, protocol 4, in pieces.
 
     Args:
@@ -27,7 +27,7 @@ def encode(value: Any) -> Iterator[bytes | memoryview]:  # noqa: ANN401  # plain
     yield b"."
 
 
-def _any(value: Any) -> Iterator[bytes | memoryview]:  # noqa: ANN401
+def _any(value: object) -> Iterator[bytes | memoryview]:
     match value:
         case None:
             yield b"N"

@@ -67,7 +67,7 @@ class Ahead(Generic[B]):
         self._items, self._last = None, None
 
 
-def _made(make: Callable[[int], B], first: int, side: Any) -> Iterator[tuple[B, Any]]:  # noqa: ANN401
+def _made(make: Callable[[int], B], first: int, side: Any) -> Iterator[tuple[B, Any]]:  # noqa: ANN401  # no stream
     """Items in order, each with what tells that the stream is done with it; None for no stream."""
     with torch.cuda.stream(side) if side is not None else contextlib.nullcontext():
         for number in itertools.count(first):

@@ -195,7 +195,7 @@ def _hollowed(batch: object, mode: FakeTensorMode, ledger: _Ledger) -> Any:  # n
     return _converted(batch, convert)
 
 
-def _converted(value: Any, convert: Callable[[Tensor], Tensor]) -> Any:  # noqa: ANN401
+def _converted(value: Any, convert: Callable[[Tensor], Tensor]) -> Any:  # noqa: ANN401  # of any type
     """The same records, tables and lists with every tensor converted."""
     if isinstance(value, Tensor):
         return convert(value)

@@ -100,7 +100,7 @@ class SwapTaskSettings:
 class Adversaries(nn.ModuleDict):
     """Adversaries by name; one that is new in a phase of a run begins fresh, one that is gone is dropped."""
 
-    def load_state_dict(self, state_dict: Mapping[str, Any], *_: Any, **__: Any) -> Any:  # noqa: ANN401
+    def load_state_dict(self, state_dict: Mapping[str, Any], *_: Any, **__: Any) -> Any:  # noqa: ANN401  # as torch has it
         """Take over what a checkpoint holds of the adversaries that are here."""
         saved = {name.partition(".")[0] for name in state_dict}
         for name, adversary in self.items():
