@@ -15,6 +15,7 @@ COMMANDS: dict[str, str] = {
     "extract": "Find, align and describe the faces of videos or pictures: footage to face set.",
     "train": "Train a swapper on two face sets.",
     "pretrain": "Teach a model faces in general, on synthetic people, for other runs to start from.",
+    "features": "Train the small network that the perceptual loss and distance see with.",
     "mask": "Train a network on which pixels are face, and write its masks into face sets.",
     "models": "Show what there is to train: how it is built, what it costs, what memory it takes.",
     "watch": "Show a run in the terminal while it trains: losses, figures, preview, time left.",

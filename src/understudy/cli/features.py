@@ -1,0 +1,68 @@
+"""``understudy features``: the small network that the perceptual loss and distance see with."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.markup import escape
+
+from understudy import config
+from understudy.cli.show import console, first_interrupt, follow
+from understudy.cli.words import seconds_of
+from understudy.pipelines import feature_training
+from understudy.training.rundir import RunFolder
+
+
+@dataclass(frozen=True, kw_only=True)
+class Command(feature_training.FeatureSettings):
+    """The command's flags."""
+
+    runs: Path = Path("runs")
+    """Folder in which a new run makes its own."""
+    run: Path | None = None
+    """Folder of a run to go on with, exactly as it would have gone on; its recipe holds."""
+    time: str | None = None
+    """Training time, those of earlier calls included: 90s, 10m, 2h30m."""
+    steps: int | None = None
+    """Training steps, those of earlier calls included."""
+    output: Path | None = None
+    """Afterwards write the network into this file, in half precision."""
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Runs the command."""
+    command = config.parse(
+        Command(),
+        arguments,
+        prog="understudy features",
+        description="Train the small network that the perceptual loss and the perceptual distance see with, "
+        "on synthetic performers that are drawn for it. One comes with the package; this makes another.",
+        sections={"train": "", "features": ""},
+    )
+    seconds = seconds_of(command.time) if command.time is not None else None
+    if command.run is not None:
+        folder = RunFolder(command.run)
+    else:
+        settings = config.merge(
+            feature_training.FeatureSettings(), config.base_of(command, feature_training.FeatureSettings)
+        )
+        if seconds is not None or command.steps is not None:
+            bounded = dataclasses.replace(settings.loop, time=seconds, steps=command.steps)
+            settings = dataclasses.replace(settings, loop=bounded)
+        folder = feature_training.start(settings, command.runs)
+    stopped = False
+
+    def ask() -> None:
+        nonlocal stopped
+        stopped = True
+
+    with first_interrupt(ask, "saving; Ctrl-C again to stop at once"):
+        done = follow(feature_training.train(folder, steps=command.steps, time=seconds, stop=lambda: stopped))
+    console.print(escape(f"run: {folder.path}"))
+    if command.output is not None:
+        feature_training.write_features(folder, command.output)
+        console.print(escape(f"written: {command.output} ({command.output.stat().st_size / 1e6:.1f} MB)"))
+    return 130 if done.get("train", {}).get("state") == "stopped" else 0
