@@ -5,7 +5,7 @@ This is how a long render survives an interruption: each part is a whole file, a
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ def join_parts(
     like: VideoInfo | None = None,
     sound_from: Path | None = None,
     metadata: Mapping[str, str] | None = None,
+    finish: Sequence[Callable[[Path], object]] = (),
 ) -> None:
     """Writes one file from parts that follow each other in time.
 
@@ -37,6 +38,8 @@ def join_parts(
         like: the video that the frames come from: container tags are taken over.
         sound_from: file whose sound is copied; None: no sound.
         metadata: tags of the container, added to those of ``like``.
+        finish: called with the whole file, in this order, before it gets its name; for what is written into
+            it in place. An error of theirs leaves no file.
 
     Raises:
         OutputError: the disk is full or the container refuses a track.
@@ -60,6 +63,8 @@ def join_parts(
             raise OutputError(
                 f"{output}: cannot be written: {getattr(error, 'strerror', None) or error}"
             ) from error
+        for complete in finish:
+            complete(file)
 
 
 def _join(

@@ -1,0 +1,69 @@
+"""How footage is rendered: the settings of ``merge``, what hooks on to it, and the check before any work."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+from understudy.contracts import Frame
+from understudy.errors import ConfigError
+from understudy.pipelines.composite import CompositeSettings
+from understudy.video.encoding import Encoding
+from understudy.video.info import VideoInfo
+from understudy.video.writer import check_output
+
+STAGE = "merge"
+
+
+@dataclass(frozen=True, kw_only=True)
+class MergeSettings:
+    """How a swapper's faces are put into footage."""
+
+    device: str = "auto"
+    """auto, cpu, cuda or cuda:N."""
+    batch: int = 8
+    """Faces that go through the network at a time."""
+    composite: CompositeSettings = field(default_factory=CompositeSettings)
+    """Colour, mask and blend."""
+    encode: Encoding = field(default_factory=Encoding)
+    """Codec and quality of a video."""
+
+    def __post_init__(self) -> None:
+        if self.batch < 1:
+            raise ConfigError(f"batch: wanted 1 or more, got {self.batch}")
+
+
+@runtime_checkable
+class Station(Protocol):
+    """What is done to every finished frame before it is written: a label, an invisible mark.
+
+    A frame depends on nothing but itself, its number and the station's settings, so that a segment that is
+    made alone is what it is in one go.
+    """
+
+    def __call__(self, frame: Frame) -> Frame:
+        """The frame that is written instead."""
+        ...
+
+    def key(self) -> dict[str, Any]:
+        """Plain data that says what it does, without secrets; segments made with another are thrown away."""
+        ...
+
+
+Finish = Callable[[Path], object]
+"""Done to a whole result before it gets its final name: a file that is signed in place."""
+
+
+def check_merge(target: Path, output: Path, info: VideoInfo, settings: MergeSettings) -> list[str]:
+    """Refuses what cannot end well, before any work; gives what will be lost, a sentence each.
+
+    Raises:
+        OutputError: the output cannot be written, or cannot hold the target's sound.
+        ConfigError: output and target are one file.
+    """
+    if output.resolve() == target.resolve():
+        raise ConfigError(f"output {output} is the target itself; choose another name")
+    sound = info.path if info.sound else None
+    return check_output(output, info, settings.encode, sound_from=sound)
