@@ -1,4 +1,4 @@
-"""Curves as SVG text: axes with round numbers, a band for the spread; the page's style gives the colours."""
+"""Curves and histograms as SVG text: axes with round numbers; the page's style gives the colours."""
 
 from __future__ import annotations
 
@@ -68,22 +68,11 @@ def chart_svg(chart: Chart) -> str:
 
     label = html.escape(f"{chart.title}: {chart.y_label} over {chart.x_label}")
     out = [f'<svg class="chart" viewBox="0 0 {_WIDTH:.0f} {_HEIGHT:.0f}" role="img" aria-label="{label}">']
-    for tick in y_ticks:
-        y = down(tick)
-        text = _number(10.0**tick if chart.logarithmic else tick)
-        out.append(f'<line class="grid" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
-        out.append(f'<text x="{_LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">{text}</text>')
-    for tick in x_ticks:
-        x = across(tick)
-        out.append(
-            f'<text x="{x:.1f}" y="{_HEIGHT - _BOTTOM + 18}" text-anchor="middle">{_number(tick)}</text>'
-        )
-    middle = _TOP + (_HEIGHT - _TOP - _BOTTOM) / 2
-    out.append(
-        f'<text class="axis" x="{_WIDTH - _RIGHT}" y="{_HEIGHT - 4}" text-anchor="end">'
-        f"{html.escape(chart.x_label)}</text>"
-        f'<text class="axis" x="13" y="{middle}" text-anchor="middle" transform="rotate(-90 13 {middle})">'
-        f"{html.escape(chart.y_label)}</text>"
+    out += _frame(
+        [(down(tick), _number(10.0**tick if chart.logarithmic else tick)) for tick in y_ticks],
+        [(across(tick), _number(tick)) for tick in x_ticks],
+        chart.x_label,
+        chart.y_label,
     )
     for number, line in enumerate(lines):
         if len(line):
@@ -94,6 +83,85 @@ def chart_svg(chart: Chart) -> str:
             out.append(f'<polyline class="line curve{number % 6}" points="{" ".join(mean)}"/>')
     out.append("</svg>")
     return "\n".join(out)
+
+
+def histogram_svg(
+    title: str, x_label: str, series: Sequence[Float64[np.ndarray, " _"]], most: int = 40
+) -> str:
+    """How often which value comes, as an ``<svg>`` element; a dashed line stands at the mean of each series.
+
+    Args:
+        title: headline, for those who cannot see it.
+        x_label: what is counted, with its unit.
+        series: values of each; what is not finite is left out. Bars have the classes ``curve0`` to
+            ``curve5``.
+        most: bars a series at most.
+    """
+    known = [np.asarray(values, np.float64)[np.isfinite(values)] for values in series]
+    if not any(len(values) for values in known):
+        return '<p class="empty">No values.</p>'
+    every = np.concatenate(known)
+    low, high = _span(float(every.min()), float(every.max()))
+    bins = int(np.clip(round(2.0 * len(every) ** (1 / 3)), 8, most))  # Rice's rule
+    edges = np.linspace(low, high, bins + 1)
+    shares = [np.histogram(values, edges)[0] / max(1, len(values)) * 100 for values in known]
+    top = max(float(share.max()) for share in shares)
+    y_ticks = round_ticks(0.0, top, 4)
+    top = max(top, y_ticks[-1])
+
+    def across(x: float) -> float:
+        return _LEFT + (x - low) / (high - low) * (_WIDTH - _LEFT - _RIGHT)
+
+    def down(y: float) -> float:
+        return _TOP + (top - y) / top * (_HEIGHT - _TOP - _BOTTOM)
+
+    label = html.escape(f"{title}: share of frames by {x_label}")
+    out = [f'<svg class="chart" viewBox="0 0 {_WIDTH:.0f} {_HEIGHT:.0f}" role="img" aria-label="{label}">']
+    out += _frame(
+        [(down(y), _number(y)) for y in y_ticks],
+        [(across(tick), _number(tick)) for tick in round_ticks(low, high, 8)],
+        x_label,
+        "% of frames",
+    )
+    for number, (values, share) in enumerate(zip(known, shares, strict=True)):
+        for left, right, height in zip(edges[:-1], edges[1:], share, strict=True):
+            if height > 0:
+                x0, x1 = across(float(left)) + 0.5, across(float(right)) - 0.5
+                y = down(float(height))
+                out.append(
+                    f'<rect class="bar curve{number % 6}" x="{x0:.1f}" y="{y:.1f}" width="{x1 - x0:.1f}" '
+                    f'height="{_HEIGHT - _BOTTOM - y:.1f}"/>'
+                )
+        if len(values):
+            x = across(float(values.mean()))
+            out.append(
+                f'<line class="mean curve{number % 6}" x1="{x:.1f}" x2="{x:.1f}" y1="{_TOP}" '
+                f'y2="{_HEIGHT - _BOTTOM}"/>'
+            )
+    return "\n".join([*out, "</svg>"])
+
+
+def _frame(
+    y_ticks: Sequence[tuple[float, str]], x_ticks: Sequence[tuple[float, str]], x_label: str, y_label: str
+) -> list[str]:
+    """Grid, numbers and names of the axes; ticks are places in the drawing with their text."""
+    out: list[str] = []
+    for y, text in y_ticks:
+        out.append(f'<line class="grid" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
+        out.append(f'<text x="{_LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">{text}</text>')
+    out += [_x_tick(x, text) for x, text in x_ticks]
+    middle = _TOP + (_HEIGHT - _TOP - _BOTTOM) / 2
+    out.append(
+        f'<text class="axis" x="{_WIDTH - _RIGHT}" y="{_HEIGHT - 4}" text-anchor="end">'
+        f"{html.escape(x_label)}</text>"
+        f'<text class="axis" x="13" y="{middle}" text-anchor="middle" transform="rotate(-90 13 {middle})">'
+        f"{html.escape(y_label)}</text>"
+    )
+    return out
+
+
+def _x_tick(x: float, text: str) -> str:
+    return f'<text x="{x:.1f}" y="{_HEIGHT - _BOTTOM + 18}" text-anchor="middle">{text}</text>'
 
 
 def round_ticks(low: float, high: float, most: int) -> list[float]:
