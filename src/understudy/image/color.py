@@ -5,6 +5,7 @@ A frame stays as decoded; only the rectangle round a face becomes RGB and only t
 * Matrices: Y'CbCr of ITU-R BT.601, BT.709 and BT.2020 (non-constant luminance); quantisation of ITU-T H.273,
   section 8.3, for any depth from 8 to 16 bits, limited and full range.
 * Chroma samples lie where ``image.chroma`` says.
+* A ``Plate`` (``image.view``) is looked at, and painted, through its view; so is any frame of floats.
 * Rectangles are given in pixels as x0, y0, x1, y1 with even edges (multiples of the chroma subsampling); only
   the frame's own right and bottom edge may be odd.
 """
@@ -21,6 +22,7 @@ from jaxtyping import Float32, UInt8
 from understudy.contracts import ColorTags, Frame, PixelFormat
 from understudy.errors import ShapeError
 from understudy.image.chroma import downsample, upsample
+from understudy.image.view import View, float_colors, is_floating, paint_floats, view_of
 
 LUMA_WEIGHTS = {"bt601": (0.299, 0.114), "bt709": (0.2126, 0.0722), "bt2020": (0.2627, 0.0593)}
 """Weights of red and blue in the luma (K_R, K_B); green has the rest."""
@@ -154,11 +156,29 @@ def _raw_rgb(frame: Frame, window: _Window) -> np.ndarray:
             cv2.merge(_codes(frame, window)), decoding_matrix(frame.color.matrix, full, depth)
         )
     part = frame.planes[0][window.top : window.bottom, window.left : window.right]
+    if is_floating(frame.format):
+        return (
+            np.repeat(part[..., None], 3, axis=2).astype(np.float32)
+            if part.ndim == 2
+            else float_colors(frame, part)
+        )
     if frame.format.kind == "gray":
         q = quantisation(depth, full)
         gray = (part.astype(np.float32) - np.float32(q.offset)) * np.float32(1.0 / q.luma_scale)
         return np.repeat(gray[..., None], 3, axis=2)
     return part[..., :3].astype(np.float32) * np.float32(1.0 / ((1 << depth) - 1))
+
+
+def raw_rect(frame: Frame, x0: int, y0: int, x1: int, y1: int) -> Float32[np.ndarray, "h w 3"]:
+    """A rectangle of a frame as RGB without its view, not clipped; see ``rect_to_rgb`` for the arguments."""
+    window = _window(frame, x0, y0, x1, y1)
+    return np.ascontiguousarray(_raw_rgb(frame, window)[window.inside])
+
+
+def seen_rect(frame: Frame, x0: int, y0: int, x1: int, y1: int) -> Float32[np.ndarray, "h w 3"]:
+    """A rectangle of a frame through its view, not clipped; see ``rect_to_rgb`` for the arguments."""
+    rgb, view = raw_rect(frame, x0, y0, x1, y1), view_of(frame)
+    return view.show(rgb) if view else rgb
 
 
 def rect_to_rgb(frame: Frame, x0: int, y0: int, x1: int, y1: int) -> Float32[np.ndarray, "h w 3"]:
@@ -177,8 +197,7 @@ def rect_to_rgb(frame: Frame, x0: int, y0: int, x1: int, y1: int) -> Float32[np.
     Raises:
         ShapeError: the rectangle leaves the frame or is not aligned.
     """
-    window = _window(frame, x0, y0, x1, y1)
-    return np.clip(_raw_rgb(frame, window)[window.inside], 0.0, 1.0)
+    return np.clip(seen_rect(frame, x0, y0, x1, y1), 0.0, 1.0)
 
 
 def _store(values: np.ndarray, depth: int) -> np.ndarray:
@@ -232,7 +251,13 @@ def paste_rect(frame: Frame, x0: int, y0: int, rgb: Float32[np.ndarray, "h w 3"]
         rgb: what to paint, in [0, 1].
     """
     window = _window(frame, x0, y0, x0 + rgb.shape[1], y0 + rgb.shape[0])
-    rgb = np.ascontiguousarray(rgb)
+    rgb, view = np.ascontiguousarray(rgb), view_of(frame)
+    if view and is_floating(frame.format):
+        seen = np.clip(seen_rect(frame, x0, y0, window.x1, window.y1), 0.0, 1.0)
+        painted = np.asarray(np.abs(rgb - seen) > UNCHANGED).any(axis=2)
+        return paint_floats(frame, x0, y0, view.undo(rgb), np.asarray(painted))
+    if view:
+        rgb = view.undo(rgb)
     depth, yuv = frame.format.depth, frame.format.kind == "yuv"
     old = _codes(frame, window) if yuv else []
     if yuv:
@@ -307,6 +332,8 @@ def frame_to_rgb8(frame: Frame, max_side: int | None = None) -> UInt8[np.ndarray
     scale = min(1.0, max_side / max(width, height)) if max_side else 1.0
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     kind, depth = frame.format.kind, frame.format.depth
+    if view := view_of(frame):
+        return _seen_rgb8(frame, view, size)
     if kind == "rgb":
         return np.ascontiguousarray(
             _to_depth8(_resized(frame.planes[0], size), depth, 255.0 / ((1 << depth) - 1))[..., :3]
@@ -318,6 +345,12 @@ def frame_to_rgb8(frame: Frame, max_side: int | None = None) -> UInt8[np.ndarray
         return cv2.cvtColor(cv2.LUT(small[0], np.rint(table).astype(np.uint8)), cv2.COLOR_GRAY2RGB)
     matrix = decoding_matrix(frame.color.matrix, frame.color.full_range, 8)
     return cv2.transform(cv2.merge(small), matrix * 255.0)
+
+
+def _seen_rgb8(frame: Frame, view: View, size: tuple[int, int]) -> np.ndarray:
+    """Shrunk in the file's own values, then looked at through the view."""
+    rgb = _resized(raw_rect(frame, 0, 0, frame.width, frame.height), size)
+    return np.rint(np.clip(view.show(rgb), 0.0, 1.0) * 255.0).astype(np.uint8)
 
 
 def _resized(plane: np.ndarray, size: tuple[int, int]) -> np.ndarray:

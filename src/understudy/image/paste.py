@@ -15,8 +15,14 @@ import numpy as np
 from jaxtyping import Float, Float32
 
 from understudy.contracts import Frame, PixelFormat
-from understudy.image.color import LUMA_WEIGHTS, encoding_matrix
+from understudy.image.color import (
+    LUMA_WEIGHTS,
+    encoding_matrix,
+    paste_rect,
+    seen_rect,
+)
 from understudy.image.geometry import compose, invert, transform_points
+from understudy.image.view import View, is_floating, paint_floats, view_of
 from understudy.image.warp import Rect, chroma_matrix, uncrop
 
 
@@ -40,6 +46,8 @@ def paste_crop(
     rect = reach(frame, alpha, matrix)
     if rect is None:
         return frame
+    if view := view_of(frame):
+        return _paste_seen(frame, view, colors, alpha, matrix, rect)
     planes = [plane.copy() for plane in frame.planes]
     maximum = (1 << frame.format.depth) - 1
     if frame.format.kind == "rgb":
@@ -79,6 +87,22 @@ def reach(frame: Frame, alpha: Float32[np.ndarray, "s s"], matrix: Float[np.ndar
         out += [max(0, first), min(limit, last)]
     x0, x1, y0, y1 = out
     return (x0, y0, x1, y1) if x0 < x1 and y0 < y1 else None
+
+
+def _paste_seen(
+    frame: Frame, view: View, colors: np.ndarray, alpha: np.ndarray, matrix: np.ndarray, rect: Rect
+) -> Frame:
+    """``paste_crop`` through the frame's view: mixed as the network saw it, then taken back."""
+    layer = uncrop(np.moveaxis(np.concatenate([colors, alpha[None]]), 0, -1), matrix, rect)
+    mixed = seen_rect(frame, *rect)
+    touched = (layer != 0.0).any(axis=2)
+    mixed *= 1.0 - layer[..., 3:]
+    mixed += layer[..., :3]
+    if is_floating(frame.format):
+        return paint_floats(frame, rect[0], rect[1], view.undo(mixed), touched)
+    np.clip(mixed, 0.0, 1.0, out=mixed)
+    kept = np.clip(seen_rect(frame, *rect), 0.0, 1.0)
+    return paste_rect(frame, rect[0], rect[1], np.where(touched[..., None], mixed, kept))
 
 
 def _chroma_rect(format: PixelFormat, rect: Rect) -> Rect:

@@ -17,8 +17,9 @@ from jaxtyping import Float, Float32
 
 from understudy.contracts import Frame, PixelFormat
 from understudy.errors import ShapeError
-from understudy.image.color import decoding_matrix, quantisation
+from understudy.image.color import decoding_matrix, quantisation, seen_rect
 from understudy.image.geometry import compose, invert, to_opencv, transform_points
+from understudy.image.view import view_of
 
 Rect = tuple[int, int, int, int]
 """x0, y0, x1, y1 in pixels; x1 and y1 are the first that no longer belong to it."""
@@ -59,6 +60,9 @@ def crop_frame(
         ``(3, size, size)`` in [0, 1]; beyond the frame its last pixels repeat.
     """
     back, shape = invert(matrix), (size, size)
+    if view_of(frame):
+        out = _crop_seen(frame, back, shape)
+        return np.clip(out, 0.0, 1.0, out=out)
     if frame.format.kind == "rgb":
         channels = [warp_plane(frame.planes[0][..., channel], back, shape) for channel in range(3)]
         out = np.stack(channels) * np.float32(1.0 / ((1 << frame.format.depth) - 1))
@@ -73,6 +77,19 @@ def crop_frame(
         decoding = decoding_matrix(frame.color.matrix, frame.color.full_range, frame.format.depth)
         out = np.ascontiguousarray(np.moveaxis(cv2.transform(cv2.merge(codes), decoding), -1, 0))
     return np.clip(out, 0.0, 1.0, out=out)
+
+
+def _crop_seen(frame: Frame, back: Float[np.ndarray, "2 3"], shape: tuple[int, int]) -> np.ndarray:
+    """A crop through the frame's view: looked at first, so that a highlight does not ring in the warp."""
+    ratio = math.sqrt(abs(float(np.linalg.det(np.asarray(back[:, :2], np.float64)))))
+    step_x, step_y = 1 << frame.format.shift_x, 1 << frame.format.shift_y
+    margin = 16 + 4 * math.ceil(ratio)  # more than any filter of ``_warp`` reaches
+    x0, y0, x1, y1 = _area_read(back, shape, (frame.height, frame.width), margin)
+    x0, y0 = x0 // step_x * step_x, y0 // step_y * step_y
+    x1, y1 = min(frame.width, -(-x1 // step_x) * step_x), min(frame.height, -(-y1 // step_y) * step_y)
+    into = np.array([[1.0, 0.0, -x0], [0.0, 1.0, -y0]])
+    out = warp(seen_rect(frame, x0, y0, x1, y1), compose(into, back), shape, "replicate")
+    return np.ascontiguousarray(np.moveaxis(out, -1, 0))
 
 
 def uncrop(square: Picture, matrix: Float[np.ndarray, "2 3"], rect: Rect) -> Picture:
