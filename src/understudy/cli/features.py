@@ -10,7 +10,8 @@ from pathlib import Path
 from rich.markup import escape
 
 from understudy import config
-from understudy.cli.show import console, first_interrupt, follow
+from understudy.cli.show import console
+from understudy.cli.stoppable import exit_code, follow_stoppable
 from understudy.cli.words import seconds_of
 from understudy.pipelines import feature_training
 from understudy.training.rundir import RunFolder
@@ -53,16 +54,11 @@ def run(arguments: Sequence[str]) -> int:
             bounded = dataclasses.replace(settings.loop, time=seconds, steps=command.steps)
             settings = dataclasses.replace(settings, loop=bounded)
         folder = feature_training.start(settings, command.runs)
-    stopped = False
-
-    def ask() -> None:
-        nonlocal stopped
-        stopped = True
-
-    with first_interrupt(ask, "saving; Ctrl-C again to stop at once"):
-        done = follow(feature_training.train(folder, steps=command.steps, time=seconds, stop=lambda: stopped))
+    done = follow_stoppable(
+        lambda stop: feature_training.train(folder, steps=command.steps, time=seconds, stop=stop)
+    )
     console.print(escape(f"run: {folder.path}"))
     if command.output is not None:
         feature_training.write_features(folder, command.output)
         console.print(escape(f"written: {command.output} ({command.output.stat().st_size / 1e6:.1f} MB)"))
-    return 130 if done.get("train", {}).get("state") == "stopped" else 0
+    return exit_code(done)

@@ -13,7 +13,8 @@ from pathlib import Path
 from rich.markup import escape
 
 from understudy import config
-from understudy.cli.show import console, first_interrupt, follow
+from understudy.cli.show import console, follow
+from understudy.cli.stoppable import exit_code, follow_stoppable
 from understudy.cli.words import seconds_of
 from understudy.errors import ConfigError
 from understudy.faces.faceset import FaceSet
@@ -134,25 +135,18 @@ def _train(arguments: Sequence[str]) -> int:
             bounded = dataclasses.replace(settings.loop, time=seconds, steps=command.steps)
             settings = dataclasses.replace(settings, loop=bounded)
         folder = segmentation.start(settings, sets, command.output)
-    stopped = False
-
-    def ask() -> None:
-        nonlocal stopped
-        stopped = True
-
-    active = {"train": False}
-    stream = segmentation.train(
-        folder,
-        sets,
-        steps=command.steps,
-        time=seconds,
-        device=command.device if command.device != "auto" else None,
-        stop=lambda: stopped,
+    done = follow_stoppable(
+        lambda stop: segmentation.train(
+            folder,
+            sets,
+            steps=command.steps,
+            time=seconds,
+            device=command.device if command.device != "auto" else None,
+            stop=stop,
+        )
     )
-    with first_interrupt(ask, "saving; Ctrl-C again to stop at once", when=lambda: active["train"]):
-        done = follow(stream, stage=lambda name, begun: active.update(train=begun and name == "train"))
     console.print(f"make masks with:\n  understudy mask apply FACES --segmenter {escape(str(folder.path))}")
-    return 130 if done.get("train", {}).get("state") == "stopped" else 0
+    return exit_code(done)
 
 
 def _apply(arguments: Sequence[str]) -> int:

@@ -10,7 +10,8 @@ from pathlib import Path
 from rich.markup import escape
 
 from understudy import config
-from understudy.cli.show import console, first_interrupt, follow
+from understudy.cli.show import console
+from understudy.cli.stoppable import exit_code, follow_stoppable
 from understudy.cli.words import seconds_of
 from understudy.pipelines import pretrain as pretraining
 from understudy.pipelines.starting import pack_start
@@ -56,16 +57,11 @@ def run(arguments: Sequence[str]) -> int:
             bounded = dataclasses.replace(settings.loop, time=seconds, steps=command.steps)
             settings = dataclasses.replace(settings, loop=bounded)
         folder = pretraining.start(settings, command.runs)
-    stopped = False
-
-    def ask() -> None:
-        nonlocal stopped
-        stopped = True
-
-    with first_interrupt(ask, "saving; Ctrl-C again to stop at once"):
-        done = follow(pretraining.pretrain(folder, steps=command.steps, time=seconds, stop=lambda: stopped))
+    done = follow_stoppable(
+        lambda stop: pretraining.pretrain(folder, steps=command.steps, time=seconds, stop=stop)
+    )
     console.print(escape(f"run: {folder.path}"))
     if command.pack is not None:
         pack_start(folder.swapper, command.pack)
         console.print(escape(f"packed: {command.pack} ({command.pack.stat().st_size / 1e6:.1f} MB)"))
-    return 130 if done.get("train", {}).get("state") == "stopped" else 0
+    return exit_code(done)

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from rich.markup import escape
 
 from understudy import config
-from understudy.cli.show import console, first_interrupt, follow
+from understudy.cli.show import console
+from understudy.cli.stoppable import exit_code, follow_stoppable
 from understudy.cli.words import bounds
 from understudy.pipelines.project import Project
 from understudy.pipelines.swap import SwapSettings, default_recipe, swap
@@ -46,18 +47,9 @@ def run(arguments: Sequence[str]) -> int:
         sections={"extract": "extract", "train": "train", "merge": "merge"},
     )
     seconds, steps = bounds(command.time, command.steps, command.train.loop, 600.0)
-    stopped = False
-
-    def ask() -> None:
-        nonlocal stopped
-        stopped = True
-
     settings = config.merge(SwapSettings(), config.base_of(command, SwapSettings))
-    training = {"active": False}
-    stream = swap(settings, time_limit=seconds, steps=steps, stop=lambda: stopped)
-    with first_interrupt(ask, "saving; Ctrl-C again to stop at once", when=lambda: training["active"]):
-        done = follow(stream, stage=lambda name, active: training.update(active=active and name == "train"))
-    if done.get("train", {}).get("state") != "stopped" or command.output is None or command.target is None:
+    done = follow_stoppable(lambda stop: swap(settings, time_limit=seconds, steps=steps, stop=stop))
+    if not exit_code(done) or command.output is None or command.target is None:
         return 0
     project = Project(command.project or Project.beside(command.output))
     if project.run is not None:

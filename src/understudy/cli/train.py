@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from rich.markup import escape
 
 from understudy import config
-from understudy.cli.show import console, first_interrupt, follow
+from understudy.cli.show import console, follow
+from understudy.cli.stoppable import exit_code, follow_stoppable
 from understudy.cli.watch import follow_watching
 from understudy.cli.words import seconds_of
 from understudy.errors import ConfigError
+from understudy.events import Event
 from understudy.faces.faceset import FaceSet
 from understudy.pipelines import train as training
 from understudy.training.rundir import RunFolder
@@ -66,30 +68,30 @@ def run(arguments: Sequence[str]) -> int:
     source, target = FaceSet.open(command.source), FaceSet.open(command.target)
     seconds = seconds_of(command.time) if command.time is not None else None
     folder = _folder(command, source, target, seconds)
-    stopped = False
 
-    def ask() -> None:
-        nonlocal stopped
-        stopped = True
+    def watched(events: Iterable[Event], stage: Callable[[str, bool], None]) -> dict[str, dict[str, Any]]:
+        assert folder is not None
+        return follow_watching(events, folder.path, stage)
 
-    with first_interrupt(ask, "saving; Ctrl-C again to stop at once"):
-        events = training.train(
+    done = follow_stoppable(
+        lambda stop: training.train(
             folder,
             source,
             target,
             steps=command.steps,
             time=seconds,
             device=command.device if command.device != "auto" else None,
-            stop=lambda: stopped,
-        )
-        done = follow_watching(events, folder.path) if command.watch and folder else follow(events)
+            stop=stop,
+        ),
+        watched if command.watch and folder is not None else follow,
+    )
     if folder is None or not training.leads():
         return 0
     words = ["understudy", "merge", "--swapper", folder.swapper, "--target", "VIDEO"]
     words += ["--faces", command.target]
     console.print(escape(f"run: {folder.path}") + "\nput it into footage with:")
     console.print("  " + escape(shlex.join(map(str, [*words, "-o", "result.mp4"]))))
-    return 130 if done.get("train", {}).get("state") == "stopped" else 0
+    return exit_code(done)
 
 
 def _folder(command: Command, source: FaceSet, target: FaceSet, seconds: float | None) -> RunFolder | None:

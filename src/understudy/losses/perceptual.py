@@ -22,7 +22,7 @@ from understudy.contracts import Context
 from understudy.errors import ConfigError, WeightsError
 from understudy.learning import PictureTerm
 from understudy.losses import LOSSES, PictureLoss
-from understudy.nn.features import Features, feature_distance, own_features
+from understudy.nn.features import Features, feature_distance, from_state, is_own, own_features
 from understudy.nn.vgg import read_vgg19
 
 
@@ -32,8 +32,8 @@ class Perceptual(PictureLoss):
     """Distance in the features of a trained network: texture and form as people see them."""
 
     network: Path | None = None
-    """VGG19 weights in torchvision's naming, .safetensors or .pth; none: the small network that comes with
-    the package."""
+    """VGG19 weights in torchvision's naming, .safetensors or .pth, or what understudy features wrote; none:
+    the small network that comes with the package."""
     layers: int = 5
     """How many layers to compare, from the finest; more than the network has means all."""
 
@@ -55,7 +55,8 @@ class Perceptual(PictureLoss):
 
     def _network(self, given: Features | None) -> Features:
         if self.network is not None:
-            return read_vgg19(_read_state(self.network), self.layers)
+            state = _read_state(self.network)
+            return from_state(state) if is_own(state) else read_vgg19(state, self.layers)
         network = own_features() if given is None else given
         if network is None:
             raise ConfigError(

@@ -85,9 +85,23 @@ def read_features(data: bytes) -> FeatureNetwork:
         state = load(data)
     except SafetensorError as error:
         raise WeightsError(f"these are no weights of our feature network: {error}") from error
+    return from_state(state)
+
+
+def from_state(state: Mapping[str, Tensor]) -> FeatureNetwork:
+    """Our network with weights by name, frozen.
+
+    Raises:
+        WeightsError: one is missing or of another shape.
+    """
     network = FeatureNetwork()
     fill(network, state, "our feature network")
     return network
+
+
+def is_own(state: Mapping[str, Tensor]) -> bool:
+    """Whether these weights are named as our network's."""
+    return any(name.startswith("stages.") for name in state)
 
 
 def own_features() -> FeatureNetwork | None:
