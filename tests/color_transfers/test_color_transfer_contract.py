@@ -7,7 +7,7 @@ import torch
 
 from understudy.color_transfers import COLOR_TRANSFERS, StableTransfer
 from understudy.image.filter import gaussian_blur
-from understudy.image.temporal import StatisticsSmoother
+from understudy.image.temporal import REACH, weighted_window
 
 SIZE = 40
 CODE = 1.0 / 255.0
@@ -211,16 +211,18 @@ def test_an_average_of_two_measurements_lies_between(name):
 def test_smoothed_measurements_flicker_less(name):
     """A still face, measured in eleven frames of grain and a trembling mask, averaged along the track."""
     face, reference = (gaussian_blur(picture[:1], 2.0) for picture in pictures())
-    transfer, smoother = COLOR_TRANSFERS[name](), StatisticsSmoother()
+    transfer = COLOR_TRANSFERS[name]()
     generator = torch.Generator().manual_seed(2)
     raw: list[torch.Tensor] = []
-    smooth: list[torch.Tensor] = []
     for frame in range(11):
         grain = torch.randn(2, 1, 3, SIZE, SIZE, generator=generator) * 0.02
         mask = masks()[:1].roll(frame % 3 - 1, -1)
         raw.append(transfer.measure((face + grain[0]).clamp(0, 1), (reference + grain[1]).clamp(0, 1), mask))
-        smooth += [lines[0][None] for lines in smoother.push({0: raw[-1][0]})]
-    smooth += [lines[0][None] for lines in smoother.reset()]
+    smooth = []
+    for frame in range(11):
+        first = max(0, frame - REACH)
+        near = [line[0] for line in raw[first : frame + REACH + 1]]
+        smooth.append(weighted_window(near, frame - first, REACH, 0.03)[None])
     flicker = [
         torch.cat([transfer.apply(face, line) for line in lines]).diff(dim=0).square().mean().sqrt()
         for lines in (raw, smooth)

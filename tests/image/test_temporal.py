@@ -9,24 +9,27 @@ import pytest
 import torch
 
 from understudy.errors import ConfigError
-from understudy.image.temporal import StatisticsSmoother, weighted_window
+from understudy.image.temporal import TrackWindow, weighted_masks, weighted_window
 
 
 def line(value: float, area: float = 0.5, light: float = 0.4) -> torch.Tensor:
     return torch.tensor([area, light, light, light, value])
 
 
-def run(frames, **settings) -> list[dict[int, torch.Tensor]]:
+def run(frames, reach: int = 8, sameness: float = 0.03) -> list[dict[int, torch.Tensor]]:
     """All that comes out; a None among the frames is a cut."""
-    smoother = StatisticsSmoother(**settings)
-    out: list[dict[int, torch.Tensor]] = []
+    window: TrackWindow[int, torch.Tensor] = TrackWindow(reach)
+    moments = []
     for frame in frames:
-        out += smoother.reset() if frame is None else smoother.push(frame)
-    return out + smoother.reset()
+        moments += window.reset() if frame is None else window.push(frame)
+    return [
+        {track: weighted_window(part.items, part.middle, reach, sameness) for track, part in moment.items()}
+        for moment in moments + window.reset()
+    ]
 
 
 def test_as_many_frames_come_out_and_they_wait_for_their_window():
-    smoother = StatisticsSmoother(3)
+    smoother = TrackWindow(3)
     counts = [len(smoother.push({0: line(float(i))})) for i in range(10)]
     assert counts == [0, 0, 0, 1, 1, 1, 1, 1, 1, 1]
     assert len(smoother.reset()) == 3
@@ -102,6 +105,55 @@ def test_reach_zero_gives_everything_back():
 
 def test_settings_are_checked():
     with pytest.raises(ConfigError, match="reach"):
-        StatisticsSmoother(9)
-    with pytest.raises(ConfigError, match="sameness"):
-        StatisticsSmoother(sameness=0.0)
+        TrackWindow(9)
+
+
+def test_a_part_of_a_run_keeps_its_middle():
+    window: TrackWindow[int, int] = TrackWindow(4)
+    moments = [moment for i in range(12) for moment in window.push({0: i})] + window.reset()
+    for i, moment in enumerate(moments):
+        near = moment[0].within(2)
+        assert near.items == list(range(max(0, i - 2), min(12, i + 3)))
+        assert near.items[near.middle] == i
+
+
+def stripes(position: int) -> torch.Tensor:
+    """A dark bar on light ground: what passes before a face."""
+    picture = torch.full((3, 8, 80), 0.7)
+    picture[..., position : position + 6] = 0.2
+    return picture
+
+
+def test_masks_are_averaged_where_nothing_moves_and_followed_where_something_does():
+    generator = np.random.default_rng(2)
+    places = [4 + 7 * i for i in range(9)]
+    guides = [stripes(place) for place in places]
+    exact = [(guide[:1] > 0.5).float() for guide in guides]
+    noisy = [mask + 0.1 * torch.from_numpy(generator.standard_normal((1, 8, 80))).float() for mask in exact]
+    out = weighted_masks(noisy, guides, 4, 4, 0.05)
+    before, after = ((mask - exact[4]).abs() for mask in (noisy[4], out))
+    assert after[exact[4] == 1].mean() < 0.55 * before[exact[4] == 1].mean()
+    assert (out - noisy[4])[exact[4] == 0].abs().max() < 1e-3, "the bar is nowhere else when it is here"
+
+
+def test_the_average_of_masks_is_the_formula():
+    generator = np.random.default_rng(3)
+    masks = generator.random((5, 2, 3, 3))
+    guides = generator.random((5, 3, 3, 3)) * 0.1
+    got = weighted_masks(
+        [torch.from_numpy(m) for m in masks], [torch.from_numpy(g) for g in guides], 1, 3, 0.05
+    )
+    weights = np.stack(
+        [
+            math.cos((i - 1) * math.pi / 8) ** 2
+            * np.exp(-((guides[i] - guides[1]) ** 2).mean(0) / (2 * 0.05**2))
+            for i in range(5)
+        ]
+    )
+    expected = (weights[:, None] * masks).sum(0) / weights.sum(0)
+    np.testing.assert_allclose(got.numpy(), expected, atol=1e-12)
+
+
+def test_masks_without_reach_come_back():
+    masks = [torch.rand(1, 4, 4) for _ in range(3)]
+    assert weighted_masks(masks, [torch.rand(3, 4, 4)] * 3, 1, 0, 0.03) is masks[1]

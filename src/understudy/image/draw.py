@@ -14,6 +14,7 @@ from jaxtyping import Float, Float32, UInt8
 
 from understudy.image.geometry import face_hull, transform_points
 from understudy.image.landmarks import (
+    BROWS_68,
     FACE_OVAL,
     LEFT_BROW,
     LEFT_EYE,
@@ -22,6 +23,7 @@ from understudy.image.landmarks import (
     LIPS_INNER,
     LIPS_OUTER,
     LIPS_OUTER_68,
+    NOSE_68,
     RIGHT_BROW,
     RIGHT_EYE,
     RIGHT_EYE_68,
@@ -32,6 +34,17 @@ _FINE = 4  # polygons are filled at four times the size, then averaged
 _SWOLLEN = 0.114  # pixels by which OpenCV's fill at that size is too wide (measured; see the test)
 _SHIFT = 8  # fractional bits of OpenCV's polygon corners
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
+
+_NOSE = (168, 6, 197, 195, 5, 4, 1, 2, 122, 351, 198, 420, 48, 278, 64, 294, 98, 327, 97, 326)
+_JAW = (93, 132, 58, 172, 136, 150, 149, 176, 148, 152, 377, 400, 378, 379, 365, 397, 288, 361, 323)
+REGIONS: dict[str, tuple[tuple[tuple[int, ...], ...], tuple[tuple[int, ...], ...]]] = {
+    "jaw": ((_JAW,), (tuple(range(2, 15)),)),
+    "nose": ((_NOSE,), (tuple(NOSE_68),)),
+    "mouth": ((LIPS_OUTER,), (tuple(LIPS_OUTER_68),)),
+    "brows": ((RIGHT_BROW, LEFT_BROW), (tuple(BROWS_68)[:5], tuple(BROWS_68)[5:])),
+    "eyes": ((RIGHT_EYE, LEFT_EYE), (tuple(RIGHT_EYE_68), tuple(LEFT_EYE_68))),
+}
+"""Parts of the face, the smaller after the larger: the landmarks round each piece, of a mesh and of 68."""
 
 
 # ------------------------------------------------------------------------------------------------ masks
@@ -90,16 +103,33 @@ def features_mask(
         mouth: mark the lips and what is between them.
         grow: how far each region is widened all round, as a fraction of its width.
     """
-    if len(points) == 68:
-        regions = [RIGHT_EYE_68, LEFT_EYE_68] * eyes + [LIPS_OUTER_68] * mouth
-    else:
-        regions = [RIGHT_EYE, LEFT_EYE] * eyes + [LIPS_OUTER] * mouth
-    polygons: list[np.ndarray] = []
-    for region in regions:
-        polygon = transform_points(matrix, np.asarray(points, np.float64)[list(region), :2])
+    names = ["eyes"] * eyes + ["mouth"] * mouth
+    return polygon_mask([hull for name in names for hull in _region_hulls(points, matrix, name, grow)], size)
+
+
+def region_mask(
+    points: Float[np.ndarray, "n d"], matrix: Float[np.ndarray, "2 3"], size: int, name: str, grow: float
+) -> Float32[np.ndarray, "{size} {size}"]:
+    """Where one of the ``REGIONS`` is in a crop: the convex hulls of its landmarks.
+
+    Args:
+        points: mesh or 68 points in frame pixels.
+        matrix: frame pixels to crop pixels.
+        size: side of the crop.
+        name: of the region.
+        grow: how far each of its pieces is widened all round, as a fraction of its width.
+    """
+    return polygon_mask(_region_hulls(points, matrix, name, grow), size)
+
+
+def _region_hulls(points: np.ndarray, matrix: np.ndarray, name: str, grow: float) -> list[np.ndarray]:
+    """The pieces of a region, widened, in crop pixels."""
+    hulls: list[np.ndarray] = []
+    for piece in REGIONS[name][len(points) == 68]:
+        polygon = transform_points(matrix, np.asarray(points, np.float64)[list(piece), :2])
         width = float(np.linalg.norm(np.ptp(polygon, axis=0)))
-        polygons.append(_shrunk(_convex(polygon), -grow * width))
-    return polygon_mask(polygons, size)
+        hulls.append(_shrunk(_convex(polygon), -grow * width))
+    return hulls
 
 
 def _convex(polygon: np.ndarray) -> np.ndarray:

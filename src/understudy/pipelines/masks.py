@@ -1,10 +1,17 @@
-"""Where the new face goes: from the landmarks' hull, the swapper's own mask, and the face set's masks."""
+"""Where the new face goes: from the landmarks' hull, the swapper's own masks, and the face set's masks.
+
+Two things are kept apart until the end. The *contour* says where the face is and is drawn in and blurred,
+so that no edge is seen. The *front* says what of it is seen, and what stands before it (a hand, hair, the
+frame of glasses) stays the target's to the pixel: it is widened a little, and softened towards the face
+only.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
+import cv2
 import numpy as np
 import torch
 from jaxtyping import Float, Float32, Float64, UInt8
@@ -13,35 +20,90 @@ from torch.nn import functional as F
 
 from understudy.contracts import Alignment
 from understudy.errors import ConfigError
+from understudy.image.draw import REGIONS, region_mask
 from understudy.image.filter import dilate, erode, gaussian_blur
 from understudy.image.geometry import compose, invert
 from understudy.image.warp import warp
 
 _LEAST = 1.0 / 255.0
 """Values below count as 0: a network's mask is never quite empty."""
+_WHOLE = 0.98
+"""Values from which a mask has no hole."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RegionSettings:
+    """A part of the face whose mask is its own."""
+
+    weight: float | None = None
+    """How much of the new face is seen there, 0 (the target's stays) to 1; none: as everywhere else."""
+    grow: float = 0.1
+    """How far it reaches beyond its landmarks, as a fraction of its width."""
+    soften: float = 0.02
+    """Width of its soft contour, as a fraction of the crop side."""
+
+    def __post_init__(self) -> None:
+        if self.weight is not None and not 0.0 <= self.weight <= 1.0:
+            raise ConfigError(f"weight: wanted 0 to 1, got {self.weight}")
+        if not -0.5 <= self.grow <= 2.0:
+            raise ConfigError(f"grow: wanted a fraction of the region's width, -0.5 to 2, got {self.grow}")
+        if not 0.0 <= self.soften <= 0.5:
+            raise ConfigError(f"soften: wanted a fraction of the crop side, 0 to 0.5, got {self.soften}")
 
 
 @dataclass(frozen=True, kw_only=True)
 class MaskSettings:
     """Where the new face goes."""
 
-    source: Literal["hull", "learned", "product", "union"] = "product"
-    """``hull``: round the landmarks. ``learned``: what the swapper says. ``product``: where both agree.
-    ``union``: where either does."""
+    source: Literal["hull", "learned", "target", "product", "union"] = "product"
+    """``hull``: round the landmarks. ``learned``: where the swapper says that its new face is. ``target``:
+    where it says that the old one was. ``product``: where all that there are agree. ``union``: where one of
+    them does. What a swapper does not say is left out."""
     stored: Literal["cut", "alone", "ignore"] = "cut"
     """What the masks of the target's face set do where it has some (understudy mask apply, or painted ones).
     ``cut``: what they leave out, as a hand before the face, is left out. ``alone``: only they count.
     ``ignore``: nothing."""
+    person: bool = False
+    """Keep out what the segmenter of persons takes for background: a cheek's outline in profile."""
+    fill: float = 0.02
+    """Largest hole in the swapper's masks that is closed, as a fraction of the crop's area."""
     erode: float = 0.01
-    """How far the mask is drawn in, as a fraction of the crop side; negative lets it out."""
+    """How far the contour is drawn in, as a fraction of the crop side; negative lets it out."""
     blur: float = 0.03
-    """Width of its soft contour, as a fraction of the crop side."""
+    """Width of the soft contour, as a fraction of the crop side."""
+    front_grow: float = 0.015
+    """How far what stands before the face is widened, as a fraction of the crop side."""
+    front_blur: float = 0.01
+    """Width of its soft edge, as a fraction of the crop side; it lies on the face's side."""
+    rest: float = 1.0
+    """How much of the new face is seen outside of the regions below: 0, with ``mouth.weight`` 1, replaces
+    the mouth alone."""
+    jaw: RegionSettings = field(default_factory=RegionSettings)
+    """Chin and lower cheeks."""
+    nose: RegionSettings = field(default_factory=RegionSettings)
+    """From its root to the wings."""
+    mouth: RegionSettings = field(default_factory=RegionSettings)
+    """The lips and what is between them."""
+    brows: RegionSettings = field(default_factory=RegionSettings)
+    """Both eyebrows."""
+    eyes: RegionSettings = field(default_factory=RegionSettings)
+    """Both eyes within their lids."""
 
     def __post_init__(self) -> None:
         if not -0.5 <= self.erode <= 0.5:
             raise ConfigError(f"erode: wanted a fraction of the crop side, -0.5 to 0.5, got {self.erode}")
-        if not 0.0 <= self.blur <= 0.5:
-            raise ConfigError(f"blur: wanted a fraction of the crop side, 0 to 0.5, got {self.blur}")
+        for name in ("blur", "front_grow", "front_blur"):
+            if not 0.0 <= (value := getattr(self, name)) <= 0.5:
+                raise ConfigError(f"{name}: wanted a fraction of the crop side, 0 to 0.5, got {value}")
+        for name in ("fill", "rest"):
+            if not 0.0 <= (value := getattr(self, name)) <= 1.0:
+                raise ConfigError(f"{name}: wanted 0 to 1, got {value}")
+
+    @property
+    def by_region(self) -> dict[str, RegionSettings]:
+        """Regions that have a weight of their own, in the order in which they are laid over each other."""
+        found = {name: getattr(self, name) for name in REGIONS}
+        return {name: region for name, region in found.items() if region.weight is not None}
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,35 +135,94 @@ class StoredMask:
 def join_masks(
     settings: MaskSettings,
     hull: Float[Tensor, "b 1 s s"],
-    learned: Float[Tensor, "b 1 s s"] | None,
+    learned: Float[Tensor, "b c s s"] | None,
     stored: Float[Tensor, "b 1 s s"] | None = None,
 ) -> Float[Tensor, "b 1 s s"]:
-    """The mask before its contour is softened.
+    """The contour before it is softened.
 
     Args:
         settings: which of them count.
         hull: from the landmarks, in [0, 1].
-        learned: the swapper's, in [0, 1], same size; None where the swapper has none, then only the hull
-            counts.
-        stored: of the face set, see ``StoredMask``; None where no face has one.
+        learned: the swapper's, in [0, 1], same size: of the new face, and of the old one where there is a
+            second channel; None where the swapper has none, then only the hull counts.
+        stored: of the face set, see ``StoredMask``; None where no face has one. It counts here where it is
+            to count alone; otherwise it says what is before the face.
     """
     if stored is not None and settings.stored == "alone":
         return stored * (stored >= _LEAST)
     if learned is None or settings.source == "hull":
         joined = hull
-    elif settings.source == "learned":
-        joined = learned
-    elif settings.source == "product":
-        joined = hull * learned
     else:
-        joined = torch.maximum(hull, learned)
-    if stored is not None and settings.stored == "cut":
-        joined = joined * stored
+        learned = fill_holes(learned, settings.fill)
+        if settings.source == "learned":
+            joined = learned[:, :1]
+        elif settings.source == "target":
+            joined = learned[:, -1:]
+        elif settings.source == "product":
+            joined = hull * learned.prod(1, keepdim=True)
+        else:
+            joined = torch.maximum(hull, learned.amax(1, keepdim=True))
     return joined * (joined >= _LEAST)
 
 
+def fill_holes(masks: Float[Tensor, "b c s s"], largest: float) -> Float[Tensor, "b c s s"]:
+    """Masks without the holes that their face encloses.
+
+    Args:
+        masks: in [0, 1].
+        largest: area of the largest hole that is closed, as a fraction of the picture's; 0 closes none.
+    """
+    if largest <= 0.0:
+        return masks
+    open_pixels = (masks < _WHOLE).to(torch.uint8).flatten(0, 1).cpu().numpy()
+    limit = largest * open_pixels[0].size
+    holes = np.stack([_holes(plane, limit) for plane in open_pixels])
+    if not holes.any():
+        return masks
+    return masks.masked_fill(torch.from_numpy(holes).view(masks.shape).to(masks.device), 1.0)
+
+
+def _holes(open_pixels: UInt8[np.ndarray, "s s"], limit: float) -> np.ndarray:
+    """Pixels of the small open areas that do not reach the border."""
+    height, width = open_pixels.shape
+    count, labels, boxes, _ = cv2.connectedComponentsWithStats(open_pixels, connectivity=4)
+    x, y = boxes[:, cv2.CC_STAT_LEFT], boxes[:, cv2.CC_STAT_TOP]
+    right, bottom = x + boxes[:, cv2.CC_STAT_WIDTH], y + boxes[:, cv2.CC_STAT_HEIGHT]
+    inner = (x > 0) & (y > 0) & (right < width) & (bottom < height)
+    chosen = inner & (boxes[:, cv2.CC_STAT_AREA] <= limit) & (np.arange(count) > 0)
+    return chosen[labels]
+
+
+def weigh_regions(
+    settings: MaskSettings,
+    mask: Float[Tensor, "b 1 s s"],
+    points: list[Float32[np.ndarray, "n d"]],
+    matrices: list[Float64[np.ndarray, "2 3"]],
+) -> Float[Tensor, "b 1 s s"]:
+    """The mask, less where a region of the face is to show less of the new one.
+
+    Args:
+        settings: the regions.
+        mask: softened.
+        points: landmarks of every face, frame pixels.
+        matrices: frame pixels to crop pixels, of every face.
+    """
+    regions = settings.by_region
+    if not regions and settings.rest == 1.0:
+        return mask
+    size = mask.shape[-1]
+    weight = torch.full_like(mask, settings.rest)
+    for name, region in regions.items():
+        assert region.weight is not None
+        drawn = [region_mask(p, m, size, name, region.grow) for p, m in zip(points, matrices, strict=True)]
+        radius = round(region.soften * size / 2.0)
+        part = gaussian_blur(torch.from_numpy(np.stack(drawn))[:, None].to(mask), radius / 2.0, radius)
+        weight = torch.lerp(weight, torch.full_like(weight, region.weight), part)
+    return mask * weight
+
+
 def soften(settings: MaskSettings, mask: Float[Tensor, "b 1 s s"]) -> Float[Tensor, "b 1 s s"]:
-    """The mask drawn in and blurred; 0 along the border of the crop, whose edge must not be seen."""
+    """The contour drawn in and blurred; 0 along the border of the crop, whose edge must not be seen."""
     size = mask.shape[-1]
     step = round(abs(settings.erode) * size)
     mask = erode(mask, step) if settings.erode > 0 else dilate(mask, step)
@@ -109,3 +230,17 @@ def soften(settings: MaskSettings, mask: Float[Tensor, "b 1 s s"]) -> Float[Tens
     frame = min(radius + 1, (size - 1) // 2)
     mask = F.pad(mask[..., frame:-frame, frame:-frame], (frame,) * 4) if frame else mask
     return gaussian_blur(mask, radius / 2.0, radius)
+
+
+def soften_front(settings: MaskSettings, front: Float[Tensor, "b 1 s s"]) -> Float[Tensor, "b 1 s s"]:
+    """What is seen of the face once the things before it are widened; soft towards the face only.
+
+    Args:
+        settings: how far and how soft.
+        front: 1 where nothing stands before the face.
+    """
+    size = front.shape[-1]
+    grow, radius = round(settings.front_grow * size), round(settings.front_blur * size / 2.0)
+    # the crop's border is no thing before the face
+    seen = 1.0 - dilate(1.0 - front, grow + radius)
+    return torch.minimum(gaussian_blur(seen, radius / 2.0, radius), front) if radius else seen
