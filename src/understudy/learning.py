@@ -105,6 +105,15 @@ class SwapModel(Protocol):
 
 
 @runtime_checkable
+class KeepsIdentity(Protocol):
+    """A swap model that can keep what it knows of who somebody is, while it learns the rest."""
+
+    def freeze_identity(self, frozen: bool) -> None:
+        """Keep it, or let it learn again."""
+        ...
+
+
+@runtime_checkable
 class PictureTerm(Protocol):
     """A loss that compares two pictures."""
 

@@ -13,7 +13,7 @@ class NoWeights:
         raise AssertionError(name)
 
 
-def make_task(*, seed: int = 0, faces: int = 10, batch: int = 2, **augmentation: Any):
+def make_task(*, seed: int = 0, faces: int = 10, batch: int = 2, name: str = "df", **augmentation: Any):
     from understudy.config import dump
     from understudy.contracts import Context
     from understudy.losses import LOSSES
@@ -23,7 +23,7 @@ def make_task(*, seed: int = 0, faces: int = 10, batch: int = 2, **augmentation:
     from understudy.training.task import SwapTask, SwapTaskSettings, Weighted
 
     device = torch.device("cpu")
-    settings = MODELS["df"](
+    settings = MODELS[name](
         resolution=32, options="u", e_dims=4, ae_dims=8, d_dims=4, d_mask_dims=2, normalized=True
     )
     torch.manual_seed(seed)
@@ -44,7 +44,7 @@ def make_task(*, seed: int = 0, faces: int = 10, batch: int = 2, **augmentation:
         feed,
         losses,
         SwapTaskSettings(preview_faces=2),
-        name="df",
+        name=name,
         model_settings=dump(settings),
     )
 

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import pytest
 import torch
-from small_run import ContestTask, TextureTask, make_trainer
+from small_run import ContestTask, TextureTask, make_task, make_trainer
 
 from understudy.errors import ConfigError, UnderstudyError
 from understudy.events import Progress
 from understudy.training import checkpoint, process
+from understudy.training.average import AverageSettings
 from understudy.training.bounds import LoopSettings
+from understudy.training.distributed import Group
+from understudy.training.engine import Engine
 from understudy.training.optim import OptimizerSettings
 from understudy.training.precision import Arithmetic
+from understudy.training.task import SwapTask
 
 
 def losses_of(made) -> dict[int, dict[str, float]]:
@@ -31,8 +35,6 @@ def test_parts_of_a_batch_learn_what_the_whole_does(tmp_path, task):
 
 
 def test_parts_of_a_swap_batch(tmp_path):
-    from small_run import make_task
-
     whole, parts = (
         losses_of(make_trainer(tmp_path / str(count), task=make_task(batch=4), steps=2, accumulate=count))
         for count in (1, 2)
@@ -233,3 +235,20 @@ def test_float16_on_a_gpu_learns_about_the_same(tmp_path):
         for how in ("fp32", "fp16")
     )
     assert half[30]["loss"] == pytest.approx(plain[30]["loss"], rel=0.05)
+
+
+@pytest.mark.parametrize("warp", ["none", "cells"])
+def test_identity_of_liae_stays_where_nothing_is_warped(warp):
+    task = make_task(name="liae", warp=warp)
+    task.model.freeze_identity(True)  # as an earlier phase may have left it
+    task = SwapTask(
+        task.model, task.feed, task.pictures, task.settings, name="liae", model_settings=task.model_settings
+    )
+    engine = Engine(task, LoopSettings(steps=1), OptimizerSettings(), AverageSettings(), "fp32", Group())
+    before = {name: p.detach().clone() for name, p in task.module.named_parameters()}
+    engine.step(0, 1e-3)
+    still = {name for name, p in task.module.named_parameters() if torch.equal(p, before[name])}
+    of_identity = {name for name in before if name.startswith("inter_AB.")}
+    assert of_identity <= engine.stepper.named.keys()
+    assert still & of_identity == (of_identity if warp == "none" else set())
+    assert not any(name.startswith("encoder.") for name in still)

@@ -22,7 +22,7 @@ from understudy.training.bounds import LoopSettings
 from understudy.training.distributed import Group, Shared, split
 from understudy.training.optim import OptimizerSettings, Stepper
 from understudy.training.precision import Arithmetic, settle_products
-from understudy.training.task import B, Task
+from understudy.training.task import B, Prepared, Task
 
 Losses = Callable[..., dict[str, Tensor]]
 
@@ -69,6 +69,8 @@ class Engine(Generic[B]):
             task.critics.requires_grad_(True)
         self.stepper = Stepper(optimizer, self.module)
         self.critics = Stepper(optimizer, task.critics) if task.critics else None
+        if isinstance(task, Prepared):
+            task.prepare()
         keeps = average.decay > 0 and group.leads
         self.average = WeightAverage(average, self.module) if keeps else None
         self.arithmetic = Arithmetic(precision, self.device)
@@ -169,7 +171,7 @@ class Engine(Generic[B]):
         """Whether every weight has a part in the losses: where one has not, processes would wait for it."""
         with self.unchanged():
             self._try(split(self._batch(0), self.settings.accumulate)[0])
-            return all(parameter.grad is not None for parameter in self.stepper.parameters)
+            return all(p.grad is not None for p in self.stepper.parameters if p.requires_grad)
 
     def seconds_of_step(self, clock: Callable[[], float] = time.monotonic) -> float:
         """How long a step takes, from trial steps that change nothing."""

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from understudy.learning import (
     Batch,
     Drawing,
+    KeepsIdentity,
     Outcome,
     PictureTerm,
     Reconstruction,
@@ -71,6 +72,15 @@ class Task(Protocol[B]):
         ...
 
 
+@runtime_checkable
+class Prepared(Protocol):
+    """A task that has something to do once the optimiser knows every weight."""
+
+    def prepare(self) -> None:
+        """Called once, before the first step."""
+        ...
+
+
 @dataclass(frozen=True, eq=False)
 class Weighted:
     """A built loss and its factor in the sum."""
@@ -91,6 +101,8 @@ class SwapTaskSettings:
     """Only the face counts: losses fall off to nothing outside the mask's softened edge."""
     mask_weight: float = 10.0
     """Weight of the mask's squared error; 0 for none."""
+    freeze_identity: bool = True
+    """While faces are not warped, what a model keeps of who somebody is (LIAE's inter_AB) stays as it is."""
     preview_faces: int = 6
     """Rows of a preview."""
     preview_held_out: int = 2
@@ -157,6 +169,15 @@ class SwapTask:
         self.name = name
         self.model_settings = dict(model_settings)
         self.held_out = held_out
+        if isinstance(model, KeepsIdentity):
+            model.freeze_identity(False)  # an earlier phase may have frozen it; the optimiser is to know it
+
+    def prepare(self) -> None:
+        """Freezes what the model keeps of identity where nothing is warped."""
+        if isinstance(self.model, KeepsIdentity):
+            self.model.freeze_identity(
+                self.settings.freeze_identity and self.feed.augmentation.warp == "none"
+            )
 
     def batch(self, step: int) -> Batch:
         """Both persons' faces of a step."""
