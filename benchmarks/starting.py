@@ -74,7 +74,7 @@ def measured(events: Path) -> Iterator[tuple[int, dict[str, float]]]:
     """Steps and figures as a run recorded them."""
     for line in events.read_text("utf-8").splitlines():
         event = json.loads(line)
-        if event["event"] == "measured":
+        if event["event"] == "Measured":
             yield event["step"], event["figures"]
 
 
