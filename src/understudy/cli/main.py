@@ -26,6 +26,7 @@ COMMANDS: dict[str, str] = {
     "consent": "Keep records of who agreed to what; bind face sets to them; withdraw them.",
     "keys": "Show, back up, restore and replace the key that signs results; trust those of others.",
     "verify": "Say what a file is: who signed it, whether it was changed, what was done, with which consent.",
+    "audit": "Show what was trained, merged, exported and verified here, and whether that is all of it.",
     "demo": "Draw two performers, swap one into the other and report how near the truth it came.",
     "weights": "List, fetch or import the network weights that finding faces needs.",
     "doctor": "Show what this machine has and what to do about what it lacks.",

@@ -42,6 +42,8 @@ class Edit:
     """What was done to the face; ``synthesis`` without a plate is a picture that was wholly generated."""
     plate: Path | None = None
     """The footage that was worked on, a file or folder; its own manifest comes along if it has one."""
+    plate_hash: str = ""
+    """SHA-256 of the footage where it is known already; empty: it is taken when signing."""
     references: Sequence[str] = ()
     """SHA-256 of the identity references, in hexadecimal: the face set, or the pictures of the record."""
     model: str = ""
@@ -57,7 +59,9 @@ class Edit:
     lane: Literal["record", "performer", "research", "none"] = "none"
     """On what the work rests: a consent record, a synthetic person, a public data set, or nothing."""
     label: str = "none"
-    """Preset of the visible label."""
+    """Presets of the visible labels in the picture, with commas between them."""
+    owed: str = ""
+    """Labels that a master leaves to whoever delivers it; empty: nothing is owed."""
     oversight: Literal["fully_autonomous", "prompt_guided", "human_validated"] = "prompt_guided"
     """How far a person looked after it; ``human_validated`` only if one has approved the result."""
     mark: Mark | None = None
@@ -71,13 +75,14 @@ def source_type(edit: Edit) -> str:
     return GENERATED if edit.plate is None else DIGITAL_SOURCE_TYPE
 
 
-def definition(edit: Edit, title: str, kind: str) -> dict[str, Any]:
+def definition(edit: Edit, title: str, kind: str, *, parent_by_hash: bool = False) -> dict[str, Any]:
     """The manifest as the library takes it; the first action is added by it.
 
     Args:
         edit: what was done.
         title: the file's name.
         kind: its media type.
+        parent_by_hash: name the plate by its hash alone; otherwise the library is given the file itself.
     """
     agent = {"name": "understudy", "version": __version__}
     references = [
@@ -90,13 +95,21 @@ def definition(edit: Edit, title: str, kind: str) -> dict[str, Any]:
         }
         for number, digest in enumerate(edit.references)
     ]
+    parents = [plate(edit)] if parent_by_hash and edit.plate is not None else []
     return {
         "claim_generator_info": [agent],
         "title": title,
         "format": kind,
-        "ingredients": references,
+        "ingredients": [*references, *parents],
         "assertions": list(_assertions(edit, agent, [each["label"] for each in references])),
     }
+
+
+def plate(edit: Edit) -> dict[str, str]:
+    """The plate as an ingredient, by name and hash."""
+    assert edit.plate is not None
+    about = {"title": edit.plate.name, "relationship": "parentOf", "label": "plate"}
+    return {**about, "instance_id": f"sha256:{edit.plate_hash}"} if edit.plate_hash else about
 
 
 def _assertions(edit: Edit, agent: dict[str, str], references: list[str]) -> Iterator[dict[str, Any]]:
@@ -130,10 +143,10 @@ def _assertions(edit: Edit, agent: dict[str, str], references: list[str]) -> Ite
     kinds = ("data_mining", "ai_inference", "ai_generative_training")
     entries = {f"cawg.{kind}": {"use": "notAllowed"} for kind in kinds}
     yield {"label": "cawg.training-mining", "data": {"entries": {**entries, "cawg.ai_training": detection}}}
-    yield {
-        "label": f"{NAMESPACE}.consent",
-        "data": {"lane": edit.lane, "records": list(edit.consent), "label": edit.label, "audit": edit.audit},
-    }
+    consent = {"lane": edit.lane, "records": list(edit.consent), "label": edit.label, "audit": edit.audit}
+    if edit.owed:
+        consent |= {"master": True, "owed": edit.owed}
+    yield {"label": f"{NAMESPACE}.consent", "data": consent}
 
 
 def _edited(edit: Edit, agent: dict[str, str]) -> dict[str, Any]:
@@ -163,7 +176,7 @@ def _edited(edit: Edit, agent: dict[str, str]) -> dict[str, Any]:
 
 def aigc_label(edit: Edit) -> dict[str, str] | None:
     """The implicit label of GB 45438-2025: 1 says that the content certainly was generated."""
-    if edit.label != "gb45438":
+    if "gb45438" not in f"{edit.label}, {edit.owed}".split(", "):
         return None
     empty = ("ReservedCode1", "ContentPropagator", "PropagateID", "ReservedCode2")
     filled = {"Label": "1", "ContentProducer": f"understudy {__version__}", "ProduceID": edit.audit}

@@ -12,7 +12,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 from collections.abc import Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from understudy import durable
 from understudy.errors import OutputError
 from understudy.provenance import xmp
 from understudy.provenance.claim import Edit, aigc_label, definition, source_type
+from understudy.provenance.claim import plate as parent
 from understudy.provenance.labels import file_hash
 from understudy.provenance.signer import SigningSettings, complaint, open_signer, quiet_context
 from understudy.video.stills import image_files
@@ -129,6 +130,50 @@ def sign_file(
     return Signed(path=output, manifest=None, size=len(data), timestamped=stamped, remarks=tuple(remarks))
 
 
+def sign_staged(
+    staged: Path,
+    output: Path,
+    edit: Edit,
+    settings: SigningSettings | None = None,
+    *,
+    home: Path | None = None,
+) -> Signed:
+    """Signs a finished file in place, before it gets its name.
+
+    Args:
+        staged: the file under a temporary name, in the folder of ``output``; the signed one replaces it.
+        output: the name it is going to have. A manifest that cannot lie in the file lies beside this name.
+        edit: what was done.
+        settings: see ``signed_file``.
+        home: state folder; None for ``understudy_home()``.
+
+    Raises:
+        OutputError: it cannot be signed; nobody may then give it its name.
+    """
+    remarks: list[str] = []
+    if output.suffix.lower() not in EMBEDDABLE:
+        beside = manifest_path(output)
+        with durable.new_file(beside) as part, complaint(output):
+            data, stamped = _sign(staged, None, output.name, edit, settings, home, remarks)
+            durable.fill(part, [data])
+        return Signed(
+            path=output, manifest=beside, size=len(data), timestamped=stamped, remarks=tuple(remarks)
+        )
+    with durable.explained(output):
+        if not xmp.embed(staged, xmp.packet(source_type(edit), aigc_label(edit))):
+            remarks.append(f"{output.name}: no place for IPTC's source type in its metadata")
+        size = staged.stat().st_size
+    signed = durable.part_name(output.with_name(f"signed.{output.name}"))
+    try:
+        with durable.explained(output, size), complaint(output):
+            data, stamped = _sign(staged, signed, output.name, edit, settings, home, remarks)
+            signed.replace(staged)
+    finally:
+        with contextlib.suppress(OSError):
+            signed.unlink(missing_ok=True)
+    return Signed(path=output, manifest=None, size=len(data), timestamped=stamped, remarks=tuple(remarks))
+
+
 def sign_folder(
     folder: Path, edit: Edit, settings: SigningSettings | None = None, *, home: Path | None = None
 ) -> Signed:
@@ -226,7 +271,7 @@ def _sign_once(
         Builder(definition(edit, title, kind), context) as builder,
         source.open("rb") as file,
     ):
-        _add_history(builder, edit)
+        add_history(builder, edit)
         if target is None:
             builder.set_no_embed()
             return builder.sign(signer, kind, file, _Nowhere())
@@ -234,7 +279,7 @@ def _sign_once(
             return builder.sign(signer, kind, file, out)
 
 
-def _add_history(builder: Any, edit: Edit) -> None:  # noqa: ANN401 - a type of the library, which loads late
+def add_history(builder: Any, edit: Edit) -> None:  # noqa: ANN401 - a type of the library, which loads late
     """The plate as the parent, with its own manifest where it has one; nothing for a generated picture."""
     from c2pa import C2paBuilderIntent, C2paDigitalSourceType
 
@@ -244,8 +289,7 @@ def _add_history(builder: Any, edit: Edit) -> None:  # noqa: ANN401 - a type of 
         return
     builder.set_intent(C2paBuilderIntent.EDIT)
     plate = edit.plate
-    about = {"title": plate.name, "relationship": "parentOf", "label": "plate"}
-    about["instance_id"] = f"sha256:{plate_hash(plate)}"
+    about = parent(edit if edit.plate_hash else replace(edit, plate_hash=plate_hash(plate)))
     if plate.is_dir():
         plate = list_path(plate) if list_path(plate).is_file() else next(iter(image_files(plate)))
         about["format"] = media_type(plate)

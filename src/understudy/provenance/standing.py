@@ -60,12 +60,7 @@ def consent_of(face_set: Path, *, home: Path | None = None, today: datetime.date
     """
     file = face_set / FILE
     if not file.is_file():
-        return Standing(
-            lane="none",
-            label="eu-modified-always",
-            sentence=f"{face_set.name} has no consent record: every frame of the result will carry the label "
-            f"AI MODIFIED. To change that: understudy consent attach {face_set} --record ID",
-        )
+        return without_record(face_set)
     try:
         said: Any = json.loads(file.read_text("utf-8"))
         lane = said["lane"]
@@ -82,6 +77,16 @@ def consent_of(face_set: Path, *, home: Path | None = None, today: datetime.date
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ConsentError(f"{file}: cannot be read ({error}); attach the face set again") from None
     raise ConsentError(f"{file}: wanted a lane of record, performer or research, got {lane!r}")
+
+
+def without_record(face_set: Path) -> Standing:
+    """The standing of a face set that rests on nothing."""
+    return Standing(
+        lane="none",
+        label="eu-modified-always",
+        sentence=f"{face_set.name} has no consent record: every frame of the result will carry the label "
+        f"AI MODIFIED. To change that: understudy consent attach {face_set} --record ID",
+    )
 
 
 def _of_record(

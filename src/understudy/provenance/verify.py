@@ -337,6 +337,12 @@ def _sidecar(path: Path) -> Literal["fits", "of another file", "damaged", "none"
     return "fits" if digest == file_hash(path) else "of another file"
 
 
+def read_audit(path: Path) -> str:
+    """Hash of the audit log's line that a file's manifest names, checked or not; empty when it names none."""
+    answer = _verify_manifest(list_path(path) if path.is_dir() else path, None)
+    return str((answer.consent or {}).get("audit", ""))
+
+
 def read_consent(path: Path) -> tuple[str, ...]:
     """Hashes of the consent records that a file's manifest names, checked or not; none when it has none."""
     answer = _verify_manifest(path, None)

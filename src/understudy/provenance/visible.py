@@ -19,7 +19,7 @@ from functools import lru_cache
 
 import cv2
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Float32, Float64
 
 from understudy.contracts import Frame
 from understudy.errors import ConfigError
@@ -49,7 +49,9 @@ PRESETS: dict[str, Preset] = {
     "credits-only": Preset(text="", height=0.0, seconds=0.0),
 }
 SMALLEST = 9
-"""Pixels of a capital letter below which nobody can read it."""
+"""Pixels of a capital letter below which it is hard to read."""
+TINY = 6
+"""Pixels of a capital letter on pictures on which a larger one finds no room."""
 OPACITY = 0.75
 _MARGIN = 0.6  # of the plate round the letters, in heights of a capital
 _EDGE = 0.8  # between plate and frame, in heights of a capital
@@ -106,8 +108,10 @@ def place_label(width: int, height: int, faces: Iterable[Box], preset: Preset) -
         ConfigError: the frame is too small for the text.
     """
     letter = max(SMALLEST, int(np.ceil(preset.height * min(width, height))))
-    text = _letters(preset.text, letter).shape[1]
-    plate = (_even(text + 2 * _MARGIN * letter), _even(letter * (1 + 2 * _MARGIN)))
+    plate = _size(preset.text, letter)
+    while letter > TINY and (plate[0] > width or plate[1] > height):
+        letter -= 1
+        plate = _size(preset.text, letter)
     if plate[0] > width or plate[1] > height:
         raise ConfigError(
             f"label {preset.text!r} of {plate[0]} × {plate[1]} pixels does not fit into {width} × {height}: "
@@ -122,17 +126,23 @@ def place_label(width: int, height: int, faces: Iterable[Box], preset: Preset) -
     edges = [(x, y) for y in (top, bottom) for x in columns]
     edges += [(x, y) for y in rows for x in (right, left)]
     anywhere = [(x, y) for y in rows for x in columns]
-    boxes = list(faces)
+    boxes = np.array(list(faces), np.float64).reshape(-1, 4)
     best, least = corners[0], np.inf
     for x, y in itertools.chain(corners, edges, anywhere):
         spot = (x & ~1, y & ~1)
         label = (*spot, spot[0] + plate[0], spot[1] + plate[1])
-        covered = sum(_overlap(label, box) for box in boxes)
+        covered = _overlap(label, boxes)
         if covered < least:
             best, least = spot, covered
         if least == 0:
             break
     return Place(x0=best[0] & ~1, y0=best[1] & ~1, width=plate[0], height=plate[1], letter=letter)
+
+
+def _size(text: str, letter: int) -> tuple[int, int]:
+    """Width and height of the plate."""
+    drawn = _letters(text, letter).shape[1]
+    return _even(drawn + 2 * _MARGIN * letter), _even(letter * (1 + 2 * _MARGIN))
 
 
 def draw_label(frame: Frame, preset: Preset, place: Place) -> Frame:
@@ -182,6 +192,7 @@ class Labeller:
         faces: boxes of the faces of every frame, by its number.
         cuts: numbers of frames that begin a shot, after the first.
         starts: numbers of frames from which ``Preset.seconds`` count: 0, and after breaks.
+        places: where it lies in each shot, if that was settled before.
 
     Raises:
         ConfigError: there is no such preset, or the frames are too small.
@@ -196,18 +207,19 @@ class Labeller:
         faces: Mapping[int, Sequence[Box]],
         cuts: Sequence[int] = (),
         starts: Sequence[int] = (0,),
+        places: Mapping[int, Place] | None = None,
     ) -> None:
         if preset not in PRESETS:
             raise ConfigError(f"label: wanted one of {', '.join(PRESETS)}, got {preset!r}")
         self.preset = PRESETS[preset]
         self._rate, self._starts = rate, tuple(starts)
         self._cuts = sorted(set(cuts))
-        shots: dict[int, list[Box]] = {shot: [] for shot in range(len(self._cuts) + 1)}
-        for index, boxes in faces.items():
-            shots[self._shot(index)] += boxes
-        self.places: dict[int, Place] = {}
+        self.places: dict[int, Place] = dict(places or {})
         """Where the label lies, by the number of the shot."""
-        if self.preset.text:
+        if self.preset.text and not self.places:
+            shots: dict[int, list[Box]] = {shot: [] for shot in range(len(self._cuts) + 1)}
+            for index, boxes in faces.items():
+                shots[self._shot(index)] += boxes
             self.places = {s: place_label(width, height, boxes, self.preset) for s, boxes in shots.items()}
 
     def _shot(self, index: int) -> int:
@@ -287,10 +299,11 @@ def _blend(plane: np.ndarray, codes: np.ndarray, cover: np.ndarray, x0: int, y0:
     part[...] = np.rint(part * (1.0 - cover) + codes * cover).astype(plane.dtype)
 
 
-def _overlap(one: Box, other: Box) -> float:
-    width = min(one[2], other[2]) - max(one[0], other[0])
-    height = min(one[3], other[3]) - max(one[1], other[1])
-    return max(0.0, width) * max(0.0, height)
+def _overlap(one: tuple[int, int, int, int], others: Float64[np.ndarray, "n 4"]) -> float:
+    """How many square pixels of the others a box covers, counted once for each."""
+    width = np.minimum(others[:, 2], one[2]) - np.maximum(others[:, 0], one[0])
+    height = np.minimum(others[:, 3], one[3]) - np.maximum(others[:, 1], one[1])
+    return float((width.clip(0) * height.clip(0)).sum())
 
 
 def _even(value: float) -> int:

@@ -67,15 +67,36 @@ def embed(path: Path, data: bytes) -> bool:
         return _append_box(path, data)
     if suffix not in PICTURES:
         return False
-    content = path.read_bytes()
-    if find(content) is not None:
-        return False
-    put = {".png": _into_png, ".webp": _into_webp, ".tif": _into_tiff, ".tiff": _into_tiff}
     try:
-        path.write_bytes(put.get(suffix, _into_jpeg)(content, data))
+        content = put(path.read_bytes(), suffix, data)
+    except OutputError as error:
+        raise OutputError(f"{path}: {error}") from None
+    if content is not None:
+        path.write_bytes(content)
+    return content is not None
+
+
+def put(content: bytes, suffix: str, data: bytes) -> bytes | None:
+    """A picture in memory, with a packet.
+
+    Args:
+        content: the encoded picture.
+        suffix: ``.png``, ``.jpg``, …, in small letters.
+        data: the packet.
+
+    Returns:
+        None when it holds another program's packet already.
+
+    Raises:
+        OutputError: the picture is damaged.
+    """
+    if find(content) is not None:
+        return None
+    into = {".png": _into_png, ".webp": _into_webp, ".tif": _into_tiff, ".tiff": _into_tiff}
+    try:
+        return into.get(suffix, _into_jpeg)(content, data)
     except (struct.error, IndexError, ValueError) as error:
-        raise OutputError(f"{path}: a damaged picture, no metadata can be put into it ({error})") from None
-    return True
+        raise OutputError(f"a damaged picture, no metadata can be put into it ({error})") from None
 
 
 def read(path: Path) -> bytes | None:
