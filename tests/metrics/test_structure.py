@@ -3,9 +3,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from scipy import ndimage
+from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from understudy.errors import ShapeError
-from understudy.metrics.structure import psnr, ssim
+from understudy.metrics.structure import ms_ssim, psnr, ssim
 
 
 def ssim_by_hand(x: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -83,3 +85,67 @@ def test_an_empty_mask_is_no_figure(pair):
 def test_too_small_for_the_window():
     with pytest.raises(ShapeError, match="at least 11"):
         ssim(torch.zeros(1, 3, 10, 20), torch.zeros(1, 3, 10, 20))
+
+
+# ------------------------------------------------------------------------------------------------ other tools
+
+
+@pytest.fixture(scope="module")
+def large() -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(6)
+    truth = torch.rand(1, 2, 12, 12, generator=generator, dtype=torch.float64)
+    truth = torch.nn.functional.interpolate(truth, (180, 192), mode="bicubic").clamp(0, 1)
+    return (truth + 0.06 * torch.randn(truth.shape, generator=generator)).clamp(0, 1), truth
+
+
+def scales_by_hand(x: np.ndarray, y: np.ndarray, weights: np.ndarray) -> float:
+    """Wang et al. 2003, equation 7, one channel, with SciPy's Gaussian."""
+
+    def mean(a: np.ndarray) -> np.ndarray:
+        return ndimage.gaussian_filter(a, 1.5, truncate=3.5)[5:-5, 5:-5]
+
+    def half(a: np.ndarray) -> np.ndarray:
+        return (
+            a[: a.shape[0] // 2 * 2, : a.shape[1] // 2 * 2]
+            .reshape(a.shape[0] // 2, 2, a.shape[1] // 2, 2)
+            .mean((1, 3))
+        )
+
+    out = 1.0
+    for scale, power in enumerate((0.0448, 0.2856, 0.3001, 0.2363, 0.1333)):
+        if scale:
+            x, y, weights = half(x), half(y), half(weights)
+        mx, my = mean(x), mean(y)
+        vx, vy, cov = mean(x * x) - mx**2, mean(y * y) - my**2, mean(x * y) - mx * my
+        places = (2 * cov + 9e-4) / (vx + vy + 9e-4)
+        if scale == 4:
+            places = places * (2 * mx * my + 1e-4) / (mx**2 + my**2 + 1e-4)
+        w = weights[5:-5, 5:-5]
+        out *= ((places * w).sum() / w.sum()) ** power
+    return out
+
+
+def test_ssim_is_that_of_scikit_image(large):
+    picture, truth = (p[0].permute(1, 2, 0).numpy() for p in large)
+    expected = structural_similarity(
+        picture, truth, gaussian_weights=True, sigma=1.5, use_sample_covariance=False, data_range=1.0,
+        channel_axis=-1,
+    )  # fmt: skip
+    assert float(ssim(*large)) == pytest.approx(expected, abs=1e-9)
+    assert float(psnr(*large)) == pytest.approx(peak_signal_noise_ratio(truth, picture, data_range=1.0))
+
+
+def test_ms_ssim_is_the_formula(large):
+    mask = torch.rand(1, 1, 180, 192, generator=torch.Generator().manual_seed(7), dtype=torch.float64)
+    for weights in (None, mask):
+        flat = np.ones((180, 192)) if weights is None else weights[0, 0].numpy()
+        expected = np.mean([scales_by_hand(*(p[0, k].numpy() for p in large), flat) for k in range(2)])
+        assert float(ms_ssim(*large, weights)) == pytest.approx(expected, abs=1e-9)
+
+
+def test_ms_ssim_of_known_pictures(large):
+    truth = large[1]
+    assert float(ms_ssim(truth, truth)) == pytest.approx(1.0, abs=1e-12)
+    assert float(ms_ssim(1.0 - truth, truth)) == 0.0
+    with pytest.raises(ShapeError, match="at least 176"):
+        ms_ssim(truth[..., :175], truth[..., :175])

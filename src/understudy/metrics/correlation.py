@@ -22,3 +22,20 @@ def pearson(first: Float[np.ndarray, " n"], second: Float[np.ndarray, " m"]) -> 
     a, b = a - a.mean(), b - b.mean()
     scale = float(np.sqrt((a * a).sum() * (b * b).sum()))
     return float((a * b).sum() / scale) if scale > 1e-12 * len(a) else float("nan")
+
+
+def spearman(first: Float[np.ndarray, " n"], second: Float[np.ndarray, " m"]) -> float:
+    """Spearman's rank correlation, in [-1, 1]: Pearson's of the ranks, equal values sharing their mean rank.
+
+    NaN for fewer than two values or one value only; places where either is NaN are left out.
+    """
+    if first.shape != second.shape:
+        raise ShapeError("second curve", str(first.shape), second.shape)
+    known = np.isfinite(first) & np.isfinite(second)
+    return pearson(_ranks(first[known]), _ranks(second[known]))
+
+
+def _ranks(values: np.ndarray) -> np.ndarray:
+    _, places, counts = np.unique(values, return_inverse=True, return_counts=True)
+    last = np.cumsum(counts)
+    return (last - (counts - 1) / 2.0)[places]

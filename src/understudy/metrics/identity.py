@@ -32,3 +32,20 @@ def share_closer(
     if len(vectors) == 0:
         return float("nan")
     return float((distances(vectors, source) < distances(vectors, target)).mean())
+
+
+def top_1(vectors: Float[np.ndarray, "n d"], gallery: Float[np.ndarray, "p d"], person: int) -> float:
+    """Share of faces whose nearest person in a gallery is the right one, in [0, 1]; NaN without faces.
+
+    Identity retrieval as FaceShifter reports it (Li et al. 2019, section 4.1), with this embedder's Euclidean
+    distance. The figure depends on the size of the gallery; say it beside the figure.
+
+    Args:
+        vectors: one a swapped face.
+        gallery: one a person.
+        person: which of them the source is, from 0.
+    """
+    if len(vectors) == 0:
+        return float("nan")
+    away = np.stack([distances(vectors, other) for other in gallery])
+    return float((away.argmin(0) == person).mean())
