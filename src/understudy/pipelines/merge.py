@@ -1,44 +1,41 @@
 """Merging: a swapper's faces into the target's footage, frame by frame, written once, resumable.
 
-Decode, compute and encode are three stations. Video is written in segments that lie beside the output until
-the last one is there; then they are joined with the target's sound without encoding anything again. A call
-that was interrupted goes on after the last whole segment.
+Decode, compute and encode are three stations. The result is rendered in segments that lie beside the output
+until the last one is there; then they are joined with the target's sound without encoding anything again. A
+call that was interrupted goes on after the last whole segment.
 """
 
 from __future__ import annotations
 
-import contextlib
 import itertools
-import time
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from understudy import config, durable
 from understudy.errors import FaceSetError, NoFaceError
-from understudy.events import Event, Progress, StageDone, StageStarted, Warned
+from understudy.events import Event, StageDone, StageStarted, Warned
 from understudy.faces.faceset import FaceSet
 from understudy.pipelines.footage import open_footage
-from understudy.pipelines.merge_faces import FaceMerge
+from understudy.pipelines.merge_render import Renderer, RenderOrder, person_segmenter, publish
+from understudy.pipelines.merge_report import Clock, summary_of
 from understudy.pipelines.merge_segments import (
-    PART_FRAMES,
     Journal,
+    SegmentReport,
     parts_folder,
     render_key,
     weights_file,
 )
 from understudy.pipelines.merge_settings import STAGE, Finish, MergeSettings, Station, check_merge
-from understudy.pipelines.setup import make_context, one_thread
+from understudy.pipelines.merge_workers import render_in_processes
+from understudy.pipelines.setup import fetch_weights, one_thread
 from understudy.pipelines.swapper import Swapper
 from understudy.provenance.labels import container_tags, file_hash, fingerprint, write_sidecar
-from understudy.stream import read_ahead
+from understudy.video.info import VideoInfo
 from understudy.video.join import join_parts
-from understudy.video.reader import VideoReader
-from understudy.video.stills import StillsReader, StillsWriter
-from understudy.video.writer import VideoWriter, is_folder
+from understudy.video.writer import is_folder
 
-__all__ = ["STAGE", "MergeSettings", "check_merge", "merge", "parts_folder", "weights_file"]
+__all__ = ["STAGE", "MergeSettings", "Station", "check_merge", "merge", "parts_folder", "weights_file"]
 
 
 def merge(
@@ -72,31 +69,45 @@ def merge(
     """
     one_thread()
     durable.sweep(output.resolve().parent)  # what calls left there that were killed
-    reader = open_footage(target)
-    for remark in check_merge(target, output, reader.info, settings):
+    with open_footage(target) as reader:
+        info = reader.info
+    for remark in check_merge(target, output, info, settings):
         yield Warned(message=remark)
-    swapper = Swapper.load(swapper_folder, make_context(settings.device))
     chosen = faces.choose(persons) if persons is not None else faces
     _check_faces(chosen, target)
-    records = chosen.for_merging(target.name)
-    if not records:
+    order = RenderOrder(
+        swapper=swapper_folder,
+        target=target,
+        faces=faces.path,
+        persons=chosen.chosen,
+        output=output,
+        settings=settings,
+        stations=tuple(stations),
+    )
+    if (segmenter := person_segmenter(order)) is not None:
+        yield from fetch_weights([segmenter])
+    renderer = Renderer(order)
+    if not renderer.records:
         raise NoFaceError(
             f"{faces.path} has no face of {target.name} to swap; extract it: understudy extract --input "
             f"{target} -o {faces.path}"
         )
-    job = FaceMerge(swapper, chosen, records, settings, stations)
-    yield StageStarted(stage=STAGE, detail=f"{target.name} to {output.name}", total=reader.info.frames)
-    with reader:
+    yield StageStarted(stage=STAGE, detail=f"{target.name} to {output.name}", total=info.frames)
+    with renderer.reader:
+        key = render_key(swapper_folder, target, settings, chosen, renderer.records, stations)
+        journal = Journal(output, key)
+        for event in _render(order, renderer, journal, info):
+            yield event
+            if is_folder(output):
+                _publish(journal, finish)
         if is_folder(output):
-            yield from _to_images(reader, job, output)
+            _publish(journal, finish)
         else:
-            every = [record for found in records.values() for record in found]
-            key = render_key(swapper_folder, target, settings, chosen, every, stations)
-            yield from _to_video(reader, job, output, key, finish)
-        if reader.damage is not None:
-            yield reader.damage
-    summary = job.summary()
-    about = {**summary, **_facts(swapper, swapper_folder, target, settings), **(facts or {})}
+            tags, sound = container_tags(key["run"]), info.path if info.sound else None
+            join_parts(journal.parts(), output, like=info, sound_from=sound, metadata=tags, finish=finish)
+    summary = summary_of(journal.reports())
+    journal.remove()
+    about = {**summary, **_facts(renderer.swapper, swapper_folder, target, settings), **(facts or {})}
     sidecar = write_sidecar(output, about)
     yield StageDone(stage=STAGE, summary={**summary, "output": str(output), "sidecar": str(sidecar)})
 
@@ -135,71 +146,45 @@ def _facts(swapper: Swapper, folder: Path, target: Path, settings: MergeSettings
     }
 
 
-def _to_images(reader: StillsReader | VideoReader, job: FaceMerge, output: Path) -> Iterator[Event]:
-    clock = _Clock(reader.info.frames)
-    frames = read_ahead(reader.frames(), 8)
-    with contextlib.closing(frames), StillsWriter(output) as writer:
-        for frame in job.frames(frames):
-            writer.write(frame)
-            yield from clock.tick()
-    yield from writer.warnings
+def _render(order: RenderOrder, renderer: Renderer, journal: Journal, info: VideoInfo) -> Iterator[Event]:
+    """Renders what the journal lacks."""
+    if start := journal.frames:
+        count = len(journal.done)
+        yield Warned(message=f"going on at frame {start}: {count} parts of an earlier call are whole")
+    told = set(journal.done)
+    clock = Clock(info.frames, start)
+    several = order.settings.workers > 1
+    steps = render_in_processes(order, journal, info.frames) if several else _render_here(renderer, journal)
+    for step in steps:
+        yield from clock.tick(step)
+        for report in journal.reports():
+            if report.number not in told:
+                told.add(report.number)
+                yield from _remarks(report)
 
 
-def _to_video(
-    reader: StillsReader | VideoReader,
-    job: FaceMerge,
-    output: Path,
-    key: dict[str, Any],
-    finish: Sequence[Finish],
-) -> Iterator[Event]:
-    journal = Journal(output, key)
-    job.counts.update(journal.counts)
-    start = journal.frames
-    clock = _Clock(reader.info.frames, start)
-    if start:
-        yield Warned(
-            message=f"going on at frame {start}: {len(journal.parts)} parts of an earlier call are whole"
-        )
-    frames = read_ahead(reader.frames(start), 16)
-    with contextlib.closing(frames):
-        while True:
-            before = Counter(job.counts)
-            part = journal.next_part()
-            swapped = job.frames(itertools.islice(frames, PART_FRAMES))
-            first = next(swapped, None)
-            if first is None:
-                break
-            with VideoWriter(part, like=reader.info, encoding=job.settings.encode) as writer:
-                for frame in itertools.chain((first,), swapped):
-                    writer.write(frame)
-                    yield from clock.tick()
-            yield from (writer.warnings if not journal.parts else ())
-            journal.add(part, job.counts - before)
-    tags = container_tags(key["run"])
-    sound = reader.info.path if reader.info.sound else None
-    join_parts(journal.parts, output, like=reader.info, sound_from=sound, metadata=tags, finish=finish)
-    journal.remove()
+def _render_here(renderer: Renderer, journal: Journal) -> Generator[int]:
+    """Renders what the journal lacks in this process; gives a 1 for every frame."""
+    while not journal.complete:
+        number = next(n for n in range(len(journal.done) + 1) if n not in journal.done)
+        end = min((other for other in journal.done if other > number), default=None)
+        for item in renderer.segments(number, end):
+            if isinstance(item, SegmentReport):
+                journal.add(item)
+            yield item if isinstance(item, int) else 0
 
 
-class _Clock:
-    """Progress of the merge, a few times a second."""
+def _publish(journal: Journal, finish: Sequence[Finish]) -> None:
+    """Pictures get their place as soon as everything before them has."""
+    for number in itertools.count():
+        if number not in journal.done:
+            return
+        publish(journal.part(number), journal.output, finish)
 
-    def __init__(self, total: int, done: int = 0) -> None:
-        self.total, self.done, self.first = total, done, done
-        self.started = self.shown = time.monotonic()
 
-    def tick(self) -> Iterator[Progress]:
-        """One frame more."""
-        self.done += 1
-        now = time.monotonic()
-        if now - self.shown >= 0.25:
-            self.shown = now
-            rate = (self.done - self.first) / (now - self.started)
-            left = (self.total - self.done) / rate
-            yield Progress(
-                stage=STAGE,
-                done=self.done,
-                total=self.total,
-                seconds_left=max(0.0, left),
-                values={"fps": rate},
-            )
+def _remarks(report: SegmentReport) -> Iterator[Event]:
+    """What is to be said about a segment."""
+    if report.number == 0:
+        yield from (Warned(message=remark) for remark in report.remarks)
+    if report.damage is not None:
+        yield Warned(message=report.damage[0], frame=report.damage[1])

@@ -1,102 +1,233 @@
-"""The faces of a render: cut out of the target's frames, swapped several at a time, put back."""
+"""The faces of a render: cut out of the target's frames, swapped several at a time, put back.
+
+A finished frame is the same samples whatever else is rendered in the same call. Faces go through the network
+in groups that end at fixed frame numbers (``BLOCK``), because the size of a batch changes the last bits of
+its results; and work begins as many frames early as the compositor looks back.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-from collections import Counter
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections import deque
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from typing import Protocol
 
 import numpy as np
 import torch
 
-from understudy.contracts import Frame
+from understudy.contracts import Face, Frame, Segmenter
 from understudy.faces.faceset import FaceRecord, FaceSet
 from understudy.image.warp import crop_frame
-from understudy.pipelines.composite import FaceJob, composite
+from understudy.pipelines.composite_settings import CompositeSettings
+from understudy.pipelines.compositor import Compositor, reach_of
+from understudy.pipelines.face_layers import FaceJob
 from understudy.pipelines.masks import StoredMask
-from understudy.pipelines.merge_settings import MergeSettings, Station
+from understudy.pipelines.merge_settings import Station
 from understudy.pipelines.swapper import Swapper
+from understudy.stream import read_ahead
+from understudy.video.info import VideoInfo
+from understudy.video.reader import VideoReader
+from understudy.video.stills import StillsReader
+
+BLOCK = 24
+"""Groups of frames never reach over a multiple of this."""
+AHEAD = 16
+"""Decoded frames that may wait at most."""
+AHEAD_BYTES = 200 << 20
+"""Memory that they may take."""
 
 
-class FaceMerge:
-    """Swaps the faces of frames, several frames at a time, and counts.
+class FaceSettings(Protocol):
+    """Says how each face is put in."""
+
+    common: CompositeSettings
+    """For faces of which nothing else is said."""
+    reach: int
+    """The most frames before and after one that any of the settings looks at."""
+
+    def of(self, record: FaceRecord) -> CompositeSettings:
+        """Of one face."""
+        ...
+
+
+class SameForAll:
+    """Every face is put in alike."""
+
+    def __init__(self, common: CompositeSettings) -> None:
+        self.common, self.reach = common, reach_of(common)
+
+    def of(self, record: FaceRecord) -> CompositeSettings:
+        """Of one face."""
+        del record
+        return self.common
+
+
+class SwapStage:
+    """Puts one swapper's faces into frames that go by.
 
     Args:
         swapper: whose faces are put in.
         faces: the target's face set, for its masks.
-        by_frame: its faces that are swapped, by frame.
-        settings: colour, mask, blend.
-        stations: what is done to every finished frame, in this order.
+        by_frame: the faces that this swapper replaces, by frame.
+        batch: faces that go through the network at a time.
+        settings: colour, mask and blend of each face.
+        segmenter: that of persons, for settings that ask for it.
     """
 
     def __init__(
         self,
         swapper: Swapper,
         faces: FaceSet,
-        by_frame: dict[int, list[FaceRecord]],
-        settings: MergeSettings,
-        stations: Sequence[Station] = (),
+        by_frame: Mapping[int, Sequence[FaceRecord]],
+        batch: int,
+        settings: FaceSettings,
+        segmenter: Segmenter | None = None,
     ) -> None:
-        self.swapper, self.faces, self.by_frame, self.settings = swapper, faces, by_frame, settings
-        self.stations = stations
-        self.counts: Counter[int] = Counter()
+        self.swapper, self.faces, self.by_frame = swapper, faces, by_frame
+        self.batch, self.settings, self.segmenter = batch, settings, segmenter
 
-    def frames(self, frames: Iterator[Frame]) -> Iterator[Frame]:
-        """The same frames with swapped faces, as they are written."""
-        for group in self.batches(frames):
-            for frame in self.swap(group):
-                finished = frame
-                for station in self.stations:
-                    finished = station(finished)
-                yield finished
+    @property
+    def reach(self) -> int:
+        """Frames before and after one that its faces depend on."""
+        return self.settings.reach
 
-    def batches(self, frames: Iterator[Frame]) -> Iterator[list[Frame]]:
-        """Groups of frames that together have about a batch of faces, and no group of many frames."""
+    def frames(self, frames: Iterator[Frame], begin: int) -> Iterator[Frame]:
+        """The same frames with swapped faces, from number ``begin`` on."""
+        compositor = Compositor(
+            self.settings.common,
+            self.swapper.settings.coverage,
+            segmenter=self.segmenter,
+            reach=self.reach,
+        )
+        for group in self._groups(frame for frame in frames if frame.index >= begin):
+            yield from self._swap(group, compositor)
+        yield from compositor.flush()
+
+    def _groups(self, frames: Iterator[Frame]) -> Iterator[list[Frame]]:
+        """Frames that together have about a batch of faces; none across a block's end."""
         group: list[Frame] = []
         faces = 0
         for frame in frames:
+            if group and frame.index // BLOCK != group[0].index // BLOCK:
+                yield group
+                group, faces = [], 0
             group.append(frame)
             faces += len(self.by_frame.get(frame.index, ()))
-            if faces >= self.settings.batch or len(group) >= 2 * self.settings.batch:
+            if faces >= self.batch or not faces:  # frames without a face wait for nobody
                 yield group
                 group, faces = [], 0
         if group:
             yield group
 
-    def swap(self, frames: list[Frame]) -> list[Frame]:
-        """The same frames with swapped faces."""
+    def _swap(self, frames: list[Frame], compositor: Compositor) -> list[Frame]:
         jobs: list[FaceJob] = []
         crops: list[np.ndarray] = []
         for place, frame in enumerate(frames):
-            found = self.by_frame.get(frame.index, [])
-            self.counts[len(found)] += 1
-            for record in found:
-                face = record.face
-                aligned = dataclasses.replace(face, alignment=self.swapper.alignment(face.points))
-                jobs.append(FaceJob(frame=place, face=aligned, mask=self._mask(record)))
+            for record in self.by_frame.get(frame.index, ()):
+                face, how = self.aligned(record), self.settings.of(record)
+                mask = None if how.mask.stored == "ignore" else self._mask(record)
+                jobs.append(FaceJob(frame=place, face=face, mask=mask, settings=how))
                 crops.append(
                     crop_frame(frame, self.swapper.crop_matrix(face.points), self.swapper.resolution)
                 )
-        if not jobs:
-            return frames
-        swapped, masks = self.swapper(torch.from_numpy(np.stack(crops)))
-        coverage = self.swapper.settings.coverage
-        return composite(frames, jobs, swapped, masks, self.settings.composite, coverage)
+        return compositor.push(frames, jobs, *self._through_network(crops))
+
+    def _through_network(self, crops: list[np.ndarray]) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Swapped faces and their masks; a frame with more faces than a batch goes in pieces."""
+        if not crops:
+            return torch.zeros(0, 3, self.swapper.output_resolution, self.swapper.output_resolution), None
+        parts = [
+            self.swapper(torch.from_numpy(np.stack(crops[start : start + self.batch])))
+            for start in range(0, len(crops), self.batch)
+        ]
+        return torch.cat([faces for faces, _ in parts]), torch.cat([masks for _, masks in parts])
+
+    def aligned(self, record: FaceRecord) -> Face:
+        """The face with its alignment in the swapper's crop mode."""
+        face = record.face
+        return dataclasses.replace(face, alignment=self.swapper.alignment(face.points))
 
     def _mask(self, record: FaceRecord) -> StoredMask | None:
         """What the face set says of where a face is."""
-        if self.settings.composite.mask.stored == "ignore":
-            return None
         pixels = self.faces.read_mask(record)
         return None if pixels is None else StoredMask(np.ascontiguousarray(pixels), record.alignment)
 
-    def summary(self) -> dict[str, Any]:
-        """How many frames had how many faces."""
-        return {
-            "frames": sum(self.counts.values()),
-            "frames_without_a_face": self.counts[0],
-            "frames_by_number_of_faces": {
-                str(number): count for number, count in sorted(self.counts.items())
-            },
-        }
+
+class FaceMerge:
+    """Every swapper's faces into frames, and what is done to finished frames after that.
+
+    Args:
+        stages: one a swapper, in this order.
+        stations: what is done to every finished frame, in this order.
+    """
+
+    def __init__(self, stages: Sequence[SwapStage], stations: Sequence[Station] = ()) -> None:
+        self.stages, self.stations = stages, stations
+        self.more = True
+        """After ``render`` with a ``stop``: whether the footage goes on there."""
+
+    def faces_in(self, frame: int) -> int:
+        """How many faces of a frame are swapped."""
+        return sum(len(stage.by_frame.get(frame, ())) for stage in self.stages)
+
+    def render(
+        self,
+        reader: VideoReader | StillsReader,
+        start: int = 0,
+        stop: int | None = None,
+        *,
+        exact: bool = True,
+    ) -> Generator[tuple[Frame, Frame]]:
+        """Frames ``start`` up to, not including, ``stop``: as they were, and as they are written.
+
+        Args:
+            reader: the footage.
+            start: number of the first one.
+            stop: None for the end of the footage.
+            exact: to the last bit what a render of everything gives. False begins later: for a look.
+        """
+        begins = self._begins(start, exact)
+        self.more = True
+        targets: deque[Frame] = deque()
+        with contextlib.closing(read_ahead(reader.frames(begins[0]), _ahead(reader.info))) as decoded:
+            frames: Iterator[Frame] = _kept(decoded, targets, start)
+            for stage, begin in zip(self.stages, begins, strict=True):
+                frames = stage.frames(frames, begin)
+            for frame in frames:
+                if stop is not None and frame.index >= stop:
+                    return
+                if frame.index >= start:
+                    yield targets.popleft(), self._finished(frame)
+                if frame.index + 1 == stop:
+                    self.more = bool(targets) or next(decoded, None) is not None
+                    return
+        self.more = False
+
+    def _begins(self, start: int, exact: bool) -> list[int]:
+        """The frame from which each stage must see frames so that ``start`` comes out right."""
+        out: list[int] = []
+        for stage in reversed(self.stages):
+            start = max(0, start - stage.reach)
+            start -= start % BLOCK if exact else 0
+            out.insert(0, start)
+        return out
+
+    def _finished(self, frame: Frame) -> Frame:
+        for station in self.stations:
+            frame = station(frame)
+        return frame
+
+
+def _ahead(info: VideoInfo) -> int:
+    """How many decoded frames may wait."""
+    samples = info.width * info.height * (3 if info.format.kind == "rgb" else 2)
+    return max(2, min(AHEAD, AHEAD_BYTES // (samples * -(-info.format.depth // 8))))
+
+
+def _kept(frames: Iterator[Frame], targets: deque[Frame], start: int) -> Iterator[Frame]:
+    """The same frames; those from ``start`` on are kept in ``targets``."""
+    for frame in frames:
+        if frame.index >= start:
+            targets.append(frame)
+        yield frame

@@ -1,17 +1,22 @@
 """The journal of a render: its finished segments lie beside the output until the last one is there.
 
-.result.mp4.parts/key.json      what the segments were made from; others are thrown away
-.result.mp4.parts/parts.jsonl   append-only: a line a finished segment
-.result.mp4.parts/000000.mp4    the segments, each a whole file
+    .result.mp4.parts/key.json      what the segments were made from; others are thrown away
+    .result.mp4.parts/parts.jsonl   append-only: a line a finished segment
+    .result.mp4.parts/000000.mp4    the segments, each a whole file; for pictures, a folder
+
+Segments are numbered from the first frame of the render and hold ``MergeSettings.segment`` frames each, the
+last one what is left. They can be finished in any order.
 """
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +24,53 @@ from understudy import config, durable
 from understudy.faces.faceset import FaceRecord, FaceSet
 from understudy.pipelines.merge_settings import MergeSettings, Station
 from understudy.provenance.labels import file_hash, fingerprint
+from understudy.video.writer import is_folder
 
-PART_FRAMES = 300
-"""Frames of a segment: at most so many are made again after an interruption."""
+NOT_IN_KEY = ("device", "workers", "cluster")
+"""Settings that change how long it takes and not what comes out."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SegmentReport:
+    """What is known about a finished segment; plain data."""
+
+    number: int
+    """Which one, from 0."""
+    first: int
+    """Number of its first frame."""
+    frames: int
+    """How many it has; 0 where the footage ended before it."""
+    more: bool
+    """Whether the footage goes on after it."""
+    part: str = ""
+    """Name of its file or folder."""
+    faces: Mapping[str, int] = field(default_factory=dict[str, int])
+    """Frames by their number of faces."""
+    without: tuple[tuple[int, int], ...] = ()
+    """Frames without a face: the first, and the one after the last, of each stretch."""
+    flicker: tuple[tuple[float, float, float], ...] = ()
+    """Sampled pairs of frames, see ``metrics.flicker.PairFlicker``: swapped, target, brightness."""
+    files: tuple[str, ...] = ()
+    """Names of its pictures."""
+    remarks: tuple[str, ...] = ()
+    """What was lost or unusual, a sentence each."""
+    damage: tuple[str, int] | None = None
+    """What is wrong with the footage and at which frame, where that ended it."""
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> SegmentReport:
+        """A line of the journal. Raises ``TypeError``, ``KeyError`` or ``ValueError`` where it is none."""
+        plain = dict(data)
+        for name in ("without", "flicker"):
+            plain[name] = tuple(tuple(item) for item in plain[name])
+        for name in ("files", "remarks"):
+            plain[name] = tuple(plain[name])
+        plain["damage"] = tuple(plain["damage"]) if plain["damage"] else None
+        return cls(**plain)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data."""
+        return dataclasses.asdict(self)
 
 
 class Journal:
@@ -32,14 +81,14 @@ class Journal:
         key: what it is made from, see ``render_key``.
     """
 
-    def __init__(self, output: Path, key: dict[str, Any]) -> None:
+    def __init__(self, output: Path, key: Mapping[str, Any]) -> None:
+        self.output = output
         self.folder = parts_folder(output)
-        self.suffix = output.suffix
-        self.parts: list[Path] = []
-        self.counts: Counter[int] = Counter()
+        self.done: dict[int, SegmentReport] = {}
+        self._end: int | None = None
         self._open(key)
 
-    def _open(self, key: dict[str, Any]) -> None:
+    def _open(self, key: Mapping[str, Any]) -> None:
         about = self.folder / "key.json"
         if _read_key(about) != key:
             if self.folder.exists():
@@ -51,43 +100,95 @@ class Journal:
         durable.sweep(self.folder)
         table = self.folder / "parts.jsonl"
         for line in table.read_text("utf-8").splitlines() if table.is_file() else ():
-            with contextlib.suppress(ValueError):  # a line that a crash tore: its segment is made again
-                record = json.loads(line)
-                if not (self.folder / record["part"]).is_file():
-                    break
-                self.parts.append(self.folder / record["part"])
-                self.counts.update({int(number): count for number, count in record["counts"].items()})
+            # a line that a crash tore says nothing: its segment is made again
+            with contextlib.suppress(ValueError, TypeError, KeyError):
+                report = SegmentReport.from_json(json.loads(line))
+                if self._is_whole(report):
+                    self.done[report.number] = report
+        self._cut()
+
+    def _is_whole(self, report: SegmentReport) -> bool:
+        """Whether what the report speaks of is there; pictures may lie in their place already."""
+        part = self.folder / report.part
+        if report.files:
+            return all((part / name).is_file() or (self.output / name).is_file() for name in report.files)
+        return part.is_file()
 
     @property
     def frames(self) -> int:
         """Frames in the finished segments."""
-        return sum(self.counts.values())
+        return sum(report.frames for report in self.done.values())
 
-    def next_part(self) -> Path:
-        """Where the next segment is to be written."""
-        return self.folder / f"{len(self.parts):06d}{self.suffix}"
+    @property
+    def end(self) -> int | None:
+        """Number of segments; None while nobody has seen the end of the footage."""
+        ends = [report.number + 1 for report in self.done.values() if not report.more]
+        return min([*ends, self._end] if self._end is not None else ends, default=None)
 
-    def add(self, part: Path, counts: Counter[int]) -> None:
-        """A segment is finished.
+    @property
+    def complete(self) -> bool:
+        """Whether every segment is there."""
+        return self.end is not None and all(number in self.done for number in range(self.end))
 
-        Args:
-            part: its file.
-            counts: how many of its frames had how many faces.
-        """
-        self.parts.append(part)
-        self.counts.update(counts)
-        plain = {str(number): count for number, count in counts.items()}
-        line = json.dumps({"part": part.name, "counts": plain})
-        durable.append_line(self.folder / "parts.jsonl", line, flush=True)
+    def reports(self) -> list[SegmentReport]:
+        """Of the finished segments, in order."""
+        return [self.done[number] for number in sorted(self.done)]
+
+    def part(self, number: int) -> Path:
+        """The file or folder of a segment."""
+        return self.folder / part_name(self.output, number)
+
+    def parts(self) -> list[Path]:
+        """The finished segments in order."""
+        return [self.folder / report.part for report in self.reports()]
+
+    def add(self, report: SegmentReport) -> None:
+        """A segment is finished and its file is there, or turned out to lie behind the footage's end."""
+        if not report.frames:
+            self._end = min(report.number, self.end or report.number)
+        else:
+            self.done[report.number] = report
+            durable.append_line(self.folder / "parts.jsonl", json.dumps(report.to_json()), flush=True)
+        self._cut()
+
+    def _cut(self) -> None:
+        """Forget what was made beyond the end: a reader that starts behind damage does not see it."""
+        end = self.end
+        if end is not None:
+            self.done = {number: report for number, report in self.done.items() if number < end}
 
     def remove(self) -> None:
         """The result is there; the segments are not wanted any more."""
         durable.remove_folder(self.folder)
 
 
+def stretches(frames: Iterable[int]) -> tuple[tuple[int, int], ...]:
+    """Rising numbers as stretches: the first, and the one after the last, of each."""
+    out: list[list[int]] = []
+    for frame in frames:
+        if out and out[-1][1] == frame:
+            out[-1][1] = frame + 1
+        else:
+            out.append([frame, frame + 1])
+    return tuple((first, last) for first, last in out)
+
+
+def frames_by_faces(reports: Iterable[SegmentReport]) -> dict[str, int]:
+    """How many frames had how many faces."""
+    counts: Counter[int] = Counter()
+    for report in reports:
+        counts.update({int(number): count for number, count in report.faces.items()})
+    return {str(number): count for number, count in sorted(counts.items())}
+
+
 def parts_folder(output: Path) -> Path:
     """Where the segments of an unfinished result lie."""
     return output.with_name(f".{output.name}.parts")
+
+
+def part_name(output: Path, number: int) -> str:
+    """Name of a segment's file, or of its folder where the result is one."""
+    return f"{number:06d}{'' if is_folder(output) else output.suffix}"
 
 
 def weights_file(swapper: Path) -> Path:
@@ -104,8 +205,7 @@ def render_key(
     stations: Sequence[Station] = (),
 ) -> dict[str, Any]:
     """What the segments of a render are made from; those made from anything else are thrown away."""
-    plain = config.dump(settings)
-    plain.pop("device")
+    plain = {key: value for key, value in config.dump(settings).items() if key not in NOT_IN_KEY}
     chosen = hashlib.sha256(
         json.dumps([(record.frame, record.data["mesh"]) for record in records]).encode()
     ).hexdigest()

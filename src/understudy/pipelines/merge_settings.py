@@ -29,10 +29,21 @@ class MergeSettings:
     """Colour, mask and blend."""
     encode: Encoding = field(default_factory=Encoding)
     """Codec and quality of a video."""
+    segment: int = 288
+    """Frames of a segment: at most so many are made again after an interruption."""
+    workers: int = 1
+    """Processes that render segments side by side; the result is the same."""
+    cluster: str | None = None
+    """Address of the Ray cluster whose machines render, or auto for the one that this machine belongs to;
+    none: this machine alone."""
 
     def __post_init__(self) -> None:
         if self.batch < 1:
             raise ConfigError(f"batch: wanted 1 or more, got {self.batch}")
+        if self.segment < 1:
+            raise ConfigError(f"segment: wanted 1 frame or more, got {self.segment}")
+        if self.workers < 1:
+            raise ConfigError(f"workers: wanted 1 or more, got {self.workers}")
 
 
 @runtime_checkable
@@ -40,7 +51,8 @@ class Station(Protocol):
     """What is done to every finished frame before it is written: a label, an invisible mark.
 
     A frame depends on nothing but itself, its number and the station's settings, so that a segment that is
-    made alone is what it is in one go.
+    made alone is what it is in one go. A station that is to work in other processes too (``--workers``) has a
+    class method ``from_key`` that makes it again from ``key()``.
     """
 
     def __call__(self, frame: Frame) -> Frame:

@@ -1,0 +1,235 @@
+"""Rendering segments: the same in this process, in a worker beside it and on another machine.
+
+A ``RenderOrder`` is all that a process needs to know, as plain data; a ``Renderer`` is made from it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import importlib
+import itertools
+from collections import Counter
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from understudy import config, durable
+from understudy.contracts import Frame
+from understudy.errors import ConfigError
+from understudy.faces.faceset import FaceSet
+from understudy.pipelines.footage import open_footage
+from understudy.pipelines.merge_faces import FaceMerge, SameForAll, SwapStage
+from understudy.pipelines.merge_segments import SegmentReport, part_name, parts_folder, stretches
+from understudy.pipelines.merge_settings import MergeSettings, Station
+from understudy.pipelines.setup import make_context
+from understudy.pipelines.swapper import Swapper
+from understudy.segmenters import SEGMENTERS, SegmenterSettings
+from understudy.video.stills import StillsWriter
+from understudy.video.writer import VideoWriter, is_folder
+
+
+@dataclass(frozen=True, kw_only=True)
+class RenderOrder:
+    """What is to be rendered."""
+
+    swapper: Path
+    """The swapper's folder, or its weight file."""
+    target: Path
+    """The footage."""
+    faces: Path
+    """Its face set."""
+    persons: tuple[int, ...]
+    """Groups of the face set that are swapped."""
+    output: Path
+    """The result; segments lie beside it."""
+    settings: MergeSettings
+    """Colour, mask, blend, codec."""
+    stations: tuple[Station, ...] = ()
+    """What is done to every finished frame."""
+    start: int = 0
+    """Number of the first frame."""
+    stop: int | None = None
+    """Number of the frame before which it ends; None for the end of the footage."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data for another process.
+
+        Raises:
+            ConfigError: a station cannot be made again elsewhere.
+        """
+        return {
+            "swapper": str(self.swapper.resolve()),
+            "target": str(self.target.resolve()),
+            "faces": str(self.faces.resolve()),
+            "persons": list(self.persons),
+            "output": str(self.output.resolve()),
+            "settings": config.dump(self.settings),
+            "stations": [_describe(station) for station in self.stations],
+            "start": self.start,
+            "stop": self.stop,
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> RenderOrder:
+        """What ``to_json`` gave."""
+        paths = {name: Path(data[name]) for name in ("swapper", "target", "faces", "output")}
+        return cls(
+            **paths,
+            persons=tuple(data["persons"]),
+            settings=config.merge(MergeSettings(), data["settings"]),
+            stations=tuple(_remake(each) for each in data["stations"]),
+            start=data["start"],
+            stop=data["stop"],
+        )
+
+
+def _describe(station: Station) -> dict[str, Any]:
+    kind = type(station)
+    if not hasattr(kind, "from_key"):
+        raise ConfigError(
+            f"workers: {kind.__name__} works in this process only (it has no from_key); choose --workers 1"
+        )
+    return {"module": kind.__module__, "name": kind.__qualname__, "key": station.key()}
+
+
+def _remake(data: Mapping[str, Any]) -> Station:
+    kind = getattr(importlib.import_module(data["module"]), data["name"])
+    return cast("Station", kind.from_key(data["key"]))
+
+
+class Renderer:
+    """Renders segments of an order.
+
+    Args:
+        order: what.
+
+    Raises:
+        UnderstudyError: the swapper, the footage or the face set cannot be used.
+    """
+
+    def __init__(self, order: RenderOrder) -> None:
+        self.order = order
+        self.reader = open_footage(order.target)
+        faces = FaceSet.open(order.faces).choose(order.persons)
+        context = make_context(order.settings.device)
+        self.swapper = Swapper.load(order.swapper, context)
+        segmenter = person_segmenter(order)
+        by_frame = faces.for_merging(order.target.name)
+        self.records = [record for found in by_frame.values() for record in found]
+        stage = SwapStage(
+            self.swapper,
+            faces,
+            by_frame,
+            order.settings.batch,
+            SameForAll(order.settings.composite),
+            segmenter.build(context) if segmenter else None,
+        )
+        self.merge = FaceMerge([stage], order.stations)
+        self._folder = parts_folder(order.output)
+
+    def close(self) -> None:
+        """Close the footage."""
+        self.reader.close()
+
+    def segments(self, first: int, end: int | None = None) -> Generator[int | SegmentReport]:
+        """Renders segments ``first`` up to, not including, ``end`` (None: until the footage ends).
+
+        Gives a 1 for every frame, and a report of every segment; one of 0 frames where the footage has ended
+        before ``first``.
+        """
+        order, size = self.order, self.order.settings.segment
+        start = order.start + first * size
+        ends = [order.stop] if order.stop is not None else []
+        ends += [order.start + end * size] if end is not None else []
+        stop = min(ends, default=None)
+        pairs = self.merge.render(self.reader, start, stop)
+        with contextlib.closing(pairs):
+            following = next(pairs, None)
+            if following is None:
+                yield SegmentReport(number=first, first=start, frames=0, more=False)
+            for number in itertools.count(first):
+                if following is None:
+                    return
+                last = order.start + (number + 1) * size
+                segment = _Segment(self, number, itertools.chain([following], pairs), last)
+                report = yield from segment.write()
+                following = segment.following
+                ended = following is None and not (self.merge.more and stop != order.stop)
+                damage = self.reader.damage if ended else None
+                told = (damage.message, damage.frame or 0) if damage else None
+                yield dataclasses.replace(report, more=not ended, damage=told)
+
+    def part(self, number: int) -> Path:
+        """The file or folder of a segment."""
+        return self._folder / part_name(self.order.output, number)
+
+
+class _Segment:
+    """One segment while it is written: what its report says is collected here."""
+
+    def __init__(
+        self, renderer: Renderer, number: int, pairs: Iterator[tuple[Frame, Frame]], last: int
+    ) -> None:
+        self.renderer, self.number, self.pairs, self.last = renderer, number, pairs, last
+        self.following: tuple[Frame, Frame] | None = None
+        self.faces: Counter[int] = Counter()
+        self.without: list[int] = []
+        self.files: list[str] = []
+
+    def write(self) -> Generator[int, None, SegmentReport]:
+        """Writes it under its name, all or nothing; gives a 1 for every frame."""
+        part, order = self.renderer.part(self.number), self.renderer.order
+        if not is_folder(order.output):
+            encoding = order.settings.encode
+            with VideoWriter(part, like=self.renderer.reader.info, encoding=encoding) as writer:
+                yield from self._write(writer)
+        else:
+            with durable.new_folder(part) as folder, StillsWriter(folder) as writer:
+                yield from self._write(writer)
+                writer.close()
+                self.files = sorted(path.name for path in folder.iterdir())
+        return SegmentReport(
+            number=self.number,
+            first=order.start + self.number * order.settings.segment,
+            frames=sum(self.faces.values()),
+            more=True,
+            part=part.name,
+            faces={str(number): count for number, count in sorted(self.faces.items())},
+            without=stretches(self.without),
+            files=tuple(self.files),
+            remarks=tuple(event.message for event in writer.warnings),
+        )
+
+    def _write(self, writer: VideoWriter | StillsWriter) -> Generator[int]:
+        for target, finished in self.pairs:
+            if target.index >= self.last:
+                self.following = target, finished
+                return
+            count = self.renderer.merge.faces_in(target.index)
+            self.faces[count] += 1
+            if not count:
+                self.without.append(target.index)
+            writer.write(finished)
+            yield 1
+
+
+def person_segmenter(order: RenderOrder) -> SegmenterSettings | None:
+    """The segmenter of persons, where any settings ask for it."""
+    return SEGMENTERS["person"]() if order.settings.composite.mask.person else None
+
+
+def publish(part: Path, output: Path, finish: Sequence[Callable[[Path], object]]) -> None:
+    """Gives the pictures of a finished segment their place; those that an earlier call moved stay."""
+    if not part.is_dir():
+        return
+    with durable.explained(output):
+        output.mkdir(parents=True, exist_ok=True)
+    for file in sorted(part.iterdir()):
+        for complete in finish:
+            complete(file)
+        with durable.new_file(output / file.name) as place:
+            file.replace(place)
+    with durable.explained(part):
+        part.rmdir()
