@@ -19,10 +19,11 @@ from understudy.image.color import (
     LUMA_WEIGHTS,
     encoding_matrix,
     paste_rect,
+    raw_rect,
     seen_rect,
 )
 from understudy.image.geometry import compose, invert, transform_points
-from understudy.image.view import View, is_floating, paint_floats, view_of
+from understudy.image.view import Plate, View, is_floating, paint_floats, view_of
 from understudy.image.warp import Rect, chroma_matrix, uncrop
 
 
@@ -62,6 +63,41 @@ def paste_crop(
             planes[1:3], codes[1:], alpha, compose(matrix, to_luma), _chroma_rect(frame.format, rect), maximum
         )
     return replace(frame, planes=tuple(planes))
+
+
+def patch_of(
+    frame: Frame,
+    colors: Float32[np.ndarray, "3 s s"],
+    alpha: Float32[np.ndarray, "s s"],
+    matrix: Float[np.ndarray, "2 3"],
+) -> tuple[Rect, Float32[np.ndarray, "h w 4"]] | None:
+    """What ``paste_crop`` lays over a frame, for a compositor to lay over it by hand.
+
+    In the frame's own values, without its view: ``(1 - alpha) * frame + patch`` is the pasted frame, before
+    it is rounded to code values and its chroma to fewer samples.
+
+    Args:
+        frame: the plate.
+        colors: as for ``paste_crop``.
+        alpha: as for ``paste_crop``.
+        matrix: as for ``paste_crop``.
+
+    Returns:
+        The rectangle, and its pixels' colours times alpha, and alpha; None where the mask is empty.
+    """
+    rect = reach(frame, alpha, matrix)
+    if rect is None:
+        return None
+    layer = uncrop(np.moveaxis(np.concatenate([colors, alpha[None]]), 0, -1), matrix, rect)
+    if view := view_of(frame):
+        through, touched = 1.0 - layer[..., 3:], (layer != 0.0).any(axis=2, keepdims=True)
+        painted = view.undo(seen_rect(frame, *rect) * through + layer[..., :3])
+        rgb = painted - through * raw_rect(frame, *rect)
+        if frame.format.alpha and isinstance(frame, Plate) and frame.premultiplied:
+            x0, y0, x1, y1 = rect
+            rgb *= frame.planes[0][y0:y1, x0:x1, 3:].astype(np.float32)
+        layer = np.concatenate([np.where(touched, rgb, 0.0), layer[..., 3:]], axis=2)
+    return rect, np.ascontiguousarray(layer, np.float32)
 
 
 def reach(frame: Frame, alpha: Float32[np.ndarray, "s s"], matrix: Float[np.ndarray, "2 3"]) -> Rect | None:

@@ -1,134 +1,90 @@
 """Folders of images, read and written like a video.
 
-PNG, JPEG, WebP, TIFF and BMP through OpenCV; 16-bit PNG and TIFF keep their 16 bits. Files are taken in
-natural order (``2.png`` before ``10.png``) and keep their names on the way out.
+Which files a folder stands for says ``video.images``; they keep their names, and with them their frame
+numbers, on the way out. EXR files are ``Plate`` frames: floats as stored, looked at through a view, with what
+else their file says.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Generator, Iterator
+import os
+from collections.abc import Callable, Generator, Iterator, Mapping
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
+from typing import Any, Literal
 
-import cv2
 import numpy as np
 
 from understudy import durable
 from understudy.contracts import ColorTags, Frame, PixelFormat
 from understudy.errors import OutputError, VideoError
 from understudy.events import Warned
-from understudy.image.color import rect_to_rgb
+from understudy.image.color import raw_rect, rect_to_rgb
+from understudy.image.view import HALF_MAX, Plate, View, is_floating, linear_light
+from understudy.stream import Sink
+from understudy.video.exr import SUFFIX as EXR
+from understudy.video.exr import SceneHeader, Spec, read_exr, require_openimageio, write_exr
+from understudy.video.images import (
+    DEEP_SUFFIXES,
+    SUFFIXES,
+    check_sequence,
+    encode_image,
+    image_files,
+    is_stills,
+    natural_key,
+    read_image,
+)
 from understudy.video.info import VideoInfo
-from understudy.video.layout import gray_format, rgb_format
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
-DEEP_SUFFIXES = (".png", ".tif", ".tiff")
-"""Formats that can hold 16 bits."""
+__all__ = [
+    "DEEP_SUFFIXES",
+    "DEFAULT_RATE",
+    "SUFFIXES",
+    "StillsReader",
+    "StillsWriter",
+    "encode_image",
+    "image_files",
+    "is_stills",
+    "natural_key",
+    "probe_stills",
+    "read_image",
+    "samples_for",
+]
 
 RGB = ColorTags(matrix="rgb", full_range=True, primaries=1, transfer=13, space=0)
 """Images are taken as sRGB."""
 
+SCENE = ColorTags(matrix="rgb", full_range=True, transfer=8, space=0)
+"""EXR files are taken as linear light."""
+
 DEFAULT_RATE = Fraction(25)
 
+SEQUENCE = 10
+"""So many numbered pictures with few holes between their numbers are frames, fewer may be photographs."""
 
-def is_stills(path: Path) -> bool:
-    """True for a folder and for a file with an image's suffix."""
-    return path.is_dir() or path.suffix.lower() in SUFFIXES
-
-
-def natural_key(path: Path) -> list[tuple[int, str]]:
-    """Sorts names as people count: digits by value, letters regardless of case."""
-    parts = re.split(r"(\d+)", path.name.lower())
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in parts]
+HEADER = "exr"
+"""Under this name an EXR file's ``SceneHeader`` travels in ``Plate.header``."""
 
 
-def image_files(path: Path) -> list[Path]:
-    """The images of a folder in natural order, or the one image that ``path`` is; hidden files do not count.
-
-    Raises:
-        VideoError: there is no such folder, or no image in it.
-    """
-    if path.is_file():
-        return [path]
-    if not path.is_dir():
-        raise VideoError(f"{path}: there is no such file or folder; check the name")
-    files = [
-        file for file in path.iterdir() if file.suffix.lower() in SUFFIXES and not file.name.startswith(".")
-    ]
-    if not files:
-        raise VideoError(f"{path}: no image in this folder; wanted files with one of {', '.join(SUFFIXES)}")
-    return sorted(files, key=natural_key)
-
-
-def read_image(file: Path) -> tuple[np.ndarray, PixelFormat]:
-    """Samples of an image file, turned as its camera says.
-
-    Returns:
-        (h, w, 3), (h, w, 4) or (h, w), uint8 or uint16, RGB; and the layout.
-
-    Raises:
-        VideoError: it is missing, no image, cut off, or of floating-point samples.
-    """
-    try:
-        data = np.frombuffer(file.read_bytes(), np.uint8)
-    except OSError as error:
-        raise VideoError(f"{file}: cannot be read: {error.strerror or error}") from error
-    # UNCHANGED keeps alpha and depth but not the camera's orientation, which JPEG files are full of
-    jpeg = file.suffix.lower() in (".jpg", ".jpeg")
-    flags = cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH if jpeg else cv2.IMREAD_UNCHANGED
-    samples: np.ndarray | None = None
-    if data.size:
-        try:
-            samples = cv2.imdecode(data, flags)
-        except cv2.error as error:
-            raise VideoError(f"{file}: this is no image that can be read: {error.err}") from error
-    if samples is None:
-        raise VideoError(
-            f"{file}: this is no image, or it is damaged; replace it or take it out of the folder"
-        )
-    if samples.dtype.name not in ("uint8", "uint16"):
-        raise VideoError(
-            f"{file}: samples are {samples.dtype}, wanted 8 or 16 bits; convert it to 16-bit PNG or TIFF"
-        )
-    depth = 8 * samples.dtype.itemsize
-    if samples.ndim == 2 or samples.shape[2] == 1:
-        return samples.reshape(samples.shape[:2]), gray_format(depth)
-    order = (2, 1, 0, 3)[: samples.shape[2]]
-    return np.ascontiguousarray(samples[..., order]), rgb_format(depth, alpha=samples.shape[2] == 4)
-
-
-def encode_image(samples: np.ndarray, suffix: str, quality: int = 95) -> bytes:
-    """An image file's content.
-
-    Args:
-        samples: (h, w, 3), (h, w, 4) or (h, w), uint8 or uint16, RGB.
-        suffix: ``.png``, ``.jpg``…
-        quality: of JPEG and WebP, 1 to 100; above 100 WebP is lossless.
-    """
-    if samples.ndim == 3:
-        samples = samples[..., (2, 1, 0, 3)[: samples.shape[2]]]
-    settings = {
-        ".png": [cv2.IMWRITE_PNG_COMPRESSION, 3],
-        ".jpg": [cv2.IMWRITE_JPEG_QUALITY, min(100, quality)],
-        ".jpeg": [cv2.IMWRITE_JPEG_QUALITY, min(100, quality)],
-        ".webp": [cv2.IMWRITE_WEBP_QUALITY, quality],
-    }
-    done, data = cv2.imencode(suffix, np.ascontiguousarray(samples), settings.get(suffix, []))
-    if not done:
-        raise OutputError(f"an image of shape {samples.shape} cannot be stored as {suffix}; choose .png")
-    return data.tobytes()
-
-
-def probe_stills(path: Path, rate: Fraction = DEFAULT_RATE) -> VideoInfo:
+def probe_stills(
+    path: Path, rate: Fraction | None = None, *, missing: Literal["refuse", "skip"] = "refuse"
+) -> VideoInfo:
     """What a folder of images, or one image, holds; the first one is read.
 
+    Args:
+        path: see ``images.image_files``.
+        rate: images a second; None: what EXR files say, else 25.
+        missing: whether EXR files whose numbers have holes are refused.
+
     Raises:
-        VideoError: no folder, no image in it, or the first one is damaged.
+        VideoError: no folder, no image in it, the first one is damaged, or frames are missing.
     """
     files = image_files(path)
-    samples, layout = read_image(files[0])
+    if files[0].suffix.lower() == EXR and missing == "refuse" and (wrong := check_sequence(files)):
+        raise VideoError(f"{path}: {wrong}; render or copy what is missing, or skip it on purpose")
+    samples, layout, header = _read(files[0], None)
+    rate = rate or (header.rate if header else None) or DEFAULT_RATE
     return VideoInfo(
         path=path,
         kind="images",
@@ -145,11 +101,20 @@ def probe_stills(path: Path, rate: Fraction = DEFAULT_RATE) -> VideoInfo:
         is_vfr=False,
         codec=files[0].suffix.lower().removeprefix("."),
         container="images",
+        pixel_aspect=header.pixel_aspect if header else Fraction(1),
     )
+
+
+def _read(file: Path, first: SceneHeader | None) -> tuple[np.ndarray, PixelFormat, SceneHeader | None]:
+    if file.suffix.lower() == EXR:
+        return read_exr(file, first.canvas if first else None)
+    return (*read_image(file), None)
 
 
 def tags_of(layout: PixelFormat) -> ColorTags:
     """Tags of images of that layout."""
+    if is_floating(layout):
+        return SCENE
     return RGB if layout.kind == "rgb" else ColorTags(full_range=True, primaries=1, transfer=13)
 
 
@@ -157,8 +122,10 @@ class StillsReader:
     """Frames of a folder of images; see ``video.reader.VideoReader``, whose interface it has.
 
     Args:
-        path: the folder, or one image.
-        rate: images a second, for the time stamps.
+        path: the folder, one image, or a sequence's name with ``####`` for its numbers.
+        rate: images a second, for the time stamps; None: what EXR files say, else 25.
+        view: how frames are looked at; None: EXR files by the log, others as they are.
+        missing: ``skip`` takes EXR files whose numbers have holes for one sequence all the same.
         tolerate_damage: leave damaged images out, each with a warning, instead of ending before the first.
         on_warning: called with every warning as it comes up.
     """
@@ -167,17 +134,24 @@ class StillsReader:
         self,
         path: Path,
         *,
-        rate: Fraction = DEFAULT_RATE,
+        rate: Fraction | None = None,
+        view: View | None = None,
+        missing: Literal["refuse", "skip"] = "refuse",
         tolerate_damage: bool = False,
         on_warning: Callable[[Warned], None] | None = None,
     ) -> None:
         self.path = path
-        self.info = probe_stills(path, rate)
+        self.info = probe_stills(path, rate, missing=missing)
         self.damage: Warned | None = None
         self.warnings: list[Warned] = []
         self._files = image_files(path)
+        self._view = view
         self._tolerate = tolerate_damage
         self._on_warning = on_warning
+        self._first: SceneHeader | None = None
+        wrong = check_sequence(self._files) if len(self._files) >= SEQUENCE else ""
+        if "missing" in wrong:
+            self._warn(Warned(message=f"{path}: {wrong}; what is there is taken for one sequence"))
 
     def __enter__(self) -> StillsReader:
         return self
@@ -199,9 +173,11 @@ class StillsReader:
         Raises:
             VideoError: an image has another size than the first.
         """
+        if self._first is None and self._files[0].suffix.lower() == EXR:
+            self._first = read_exr(self._files[0])[2]
         for index, file in list(enumerate(self._files))[start:stop]:
             try:
-                samples, layout = read_image(file)
+                samples, layout, header = _read(file, self._first)
             except VideoError as error:
                 self._warn(Warned(message=str(error), frame=index))
                 if self._tolerate:
@@ -213,18 +189,29 @@ class StillsReader:
                     f"{file}: {samples.shape[1]} × {samples.shape[0]} pixels, the images before it have "
                     f"{self.info.width} × {self.info.height}; all images of a folder must have one size"
                 )
-            yield Frame(
-                index=index,
-                pts=index,
-                time_base=self.info.time_base,
-                planes=(samples,),
-                format=layout,
-                color=tags_of(layout),
-                duration=1,
-                name=file.name,
-            )
+            yield self._frame(index, file, samples, layout, header)
+
+    def _frame(
+        self, index: int, file: Path, samples: np.ndarray, layout: PixelFormat, header: SceneHeader | None
+    ) -> Frame:
+        common: dict[str, Any] = {
+            "index": index,
+            "pts": index,
+            "time_base": self.info.time_base,
+            "planes": (samples,),
+            "format": layout,
+            "color": tags_of(layout),
+            "duration": 1,
+            "name": file.name,
+        }
+        if header:
+            carried = {HEADER: header}
+            return Plate(**common, view=self._view or View(), premultiplied=layout.alpha, header=carried)
+        return Plate(**common, view=self._view) if self._view else Frame(**common)
 
     def _warn(self, event: Warned) -> None:
+        if event in self.warnings:  # a second pass
+            return
         self.warnings.append(event)
         if self._on_warning:
             self._on_warning(event)
@@ -233,13 +220,20 @@ class StillsReader:
 class StillsWriter:
     """Writes frames as images into a folder; see ``video.writer.VideoWriter``, whose interface it has.
 
-    Every image is complete or not there. Images that were written stay if the work is interrupted.
+    Every image is complete or not there. Images that were written stay if the work is interrupted. Several
+    are encoded side by side; an error of one is raised at a later ``write`` or at ``close``.
 
     Args:
         path: the folder; made if it does not exist.
         suffix: ``.png`` and so on; empty: that of the frame's name, else ``.png``.
         quality: of JPEG and WebP, 1 to 100; above 100 WebP is lossless.
+        workers: how many images are encoded at a time; None: one for every two processors.
+        first_number: number of the first frame of footage that has no file names: 1001.
+        metadata: attributes for EXR files.
         on_warning: called with every warning as it comes up.
+
+    Raises:
+        OutputError: the folder cannot be made, or EXR is asked for and OpenImageIO is not installed.
     """
 
     def __init__(
@@ -248,6 +242,9 @@ class StillsWriter:
         *,
         suffix: str = "",
         quality: int = 95,
+        workers: int | None = None,
+        first_number: int = 0,
+        metadata: Mapping[str, str] | None = None,
         on_warning: Callable[[Warned], None] | None = None,
     ) -> None:
         self.path = path
@@ -255,7 +252,13 @@ class StillsWriter:
         self.warnings: list[Warned] = []
         self._suffix = suffix
         self._quality = quality
+        self._first_number = first_number
+        self._metadata = dict(metadata or {})
         self._on_warning = on_warning
+        self._workers = workers or max(1, min(8, (os.cpu_count() or 2) // 2))
+        self._sinks: list[Sink[tuple[Path, Frame]]] = []
+        if suffix == EXR:
+            require_openimageio(OutputError)
         try:
             path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -278,32 +281,86 @@ class StillsWriter:
         Raises:
             OutputError: the folder cannot be written or the disk is full.
         """
-        name = Path(frame.name or f"{frame.index:06d}.png")
+        name = Path(frame.name or f"{frame.index + self._first_number:06d}.png")
         suffix = self._suffix or name.suffix.lower()
-        samples = samples_for(
-            frame, deep=suffix in DEEP_SUFFIXES, alpha=suffix not in (".jpg", ".jpeg", ".bmp")
-        )
-        lost = frame.format.depth > 8 and samples.dtype == np.uint8
-        if lost and not self.warnings:
-            self._warn(
-                f"{frame.format.depth}-bit frames are stored with 8 bits as {suffix}; choose .png or .tif"
-            )
-        durable.write_bytes(
-            self.path / name.with_suffix(suffix), encode_image(samples, suffix, self._quality), flush=False
-        )
+        if not self.warnings and (lost := _loss(frame, suffix)):
+            self._warn(lost)
+        if not self._sinks:
+            self._sinks = [Sink(self._store, 2) for _ in range(self._workers)]
+        self._sinks[self.written % len(self._sinks)].put((self.path / name.with_suffix(suffix), frame))
         self.written += 1
 
+    def _store(self, item: tuple[Path, Frame]) -> None:
+        file, frame = item
+        suffix = file.suffix.lower()
+        if suffix == EXR:
+            header = frame.header.get(HEADER) if isinstance(frame, Plate) else None
+            samples = scene_samples(frame)
+            with durable.new_file(file, flush=False, size=samples.nbytes) as part:
+                write_exr(part, samples, header, describe=self._describe)
+            return
+        deep, alpha = suffix in DEEP_SUFFIXES, suffix not in (".jpg", ".jpeg", ".bmp")
+        samples = samples_for(frame, deep=deep, alpha=alpha)
+        durable.write_bytes(file, encode_image(samples, suffix, self._quality), flush=False)
+
+    def _describe(self, spec: Spec) -> None:
+        for key, value in self._metadata.items():
+            spec.attribute(key, value)
+
     def close(self) -> None:
-        """Nothing stays open."""
+        """Wait until every image is there.
+
+        Raises:
+            OutputError: the folder cannot be written or the disk is full.
+        """
+        sinks, self._sinks = self._sinks, []
+        try:
+            while sinks:
+                sinks[0].close()
+                sinks.pop(0)
+        finally:
+            for sink in sinks:
+                sink.abort()
 
     def abort(self) -> None:
-        """What was written stays."""
+        """What was written stays; what waits is dropped."""
+        sinks, self._sinks = self._sinks, []
+        for sink in sinks:
+            sink.abort()
 
     def _warn(self, message: str) -> None:
         event = Warned(message=message)
         self.warnings.append(event)
         if self._on_warning:
             self._on_warning(event)
+
+
+def _loss(frame: Frame, suffix: str) -> str:
+    """What an image file does not hold of a frame, in a sentence; empty if nothing."""
+    if is_floating(frame.format) and suffix != EXR:
+        curve = frame.view.curve if isinstance(frame, Plate) else View().curve
+        return f"scene-linear frames are stored as the view {curve} shows them, as {suffix}; choose .exr"
+    if frame.format.depth > 8 and suffix not in DEEP_SUFFIXES:
+        return f"{frame.format.depth}-bit frames are stored with 8 bits as {suffix}; choose .png or .tif"
+    return ""
+
+
+def scene_samples(frame: Frame) -> np.ndarray:
+    """Samples of a frame as EXR wants them: linear light, colours times alpha; half unless they were single.
+
+    Args:
+        frame: any kind of frame; signals of video become light by ``image.view.linear_light``.
+    """
+    if is_floating(frame.format):
+        return frame.planes[0]
+    light = linear_light(raw_rect(frame, 0, 0, frame.width, frame.height), frame.color.transfer)
+    if frame.format.alpha:
+        stored = frame.planes[0][..., 3] if frame.format.kind == "rgb" else frame.planes[3]
+        alpha = stored[..., None].astype(np.float32) / ((1 << frame.format.depth) - 1)
+        light = np.concatenate([light * alpha, alpha], axis=2)
+    if frame.format.kind == "gray":
+        light = light[..., 0]
+    return np.clip(light, -HALF_MAX, HALF_MAX).astype(np.float16)
 
 
 def samples_for(frame: Frame, *, deep: bool, alpha: bool) -> np.ndarray:
@@ -315,6 +372,11 @@ def samples_for(frame: Frame, *, deep: bool, alpha: bool) -> np.ndarray:
         alpha: the file can hold alpha.
     """
     bits = 16 if deep and frame.format.depth > 8 else 8
+    if is_floating(frame.format):
+        values = rect_to_rgb(frame, 0, 0, frame.width, frame.height)
+        if frame.format.alpha and alpha:
+            values = np.dstack([values, np.clip(frame.planes[0][..., 3:].astype(np.float32), 0.0, 1.0)])
+        return np.rint(values * ((1 << bits) - 1)).astype(np.uint8 if bits == 8 else np.uint16)
     plain = frame.format.kind == "rgb" or (frame.format.kind == "gray" and frame.color.full_range)
     if plain:
         samples = frame.planes[0]
@@ -324,7 +386,7 @@ def samples_for(frame: Frame, *, deep: bool, alpha: bool) -> np.ndarray:
             return samples
         values = samples * (((1 << bits) - 1) / ((1 << frame.format.depth) - 1))
     else:
-        values = rect_to_rgb(frame, 0, 0, frame.width, frame.height) * ((1 << bits) - 1)
+        values = np.clip(raw_rect(frame, 0, 0, frame.width, frame.height), 0.0, 1.0) * ((1 << bits) - 1)
         if frame.format.alpha and alpha:
             opacity = frame.planes[3] * (((1 << bits) - 1) / ((1 << frame.format.depth) - 1))
             values = np.dstack([values, opacity])
