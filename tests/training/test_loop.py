@@ -4,9 +4,9 @@ import json
 
 import pytest
 import torch
-from small_run import make_task, make_trainer
+from small_run import TextureTask, make_task, make_trainer
 
-from understudy.errors import CheckpointError, ConfigError, UnderstudyError
+from understudy.errors import CheckpointError, ConfigError, OutputError, UnderstudyError
 from understudy.events import Progress, Saved, StageDone, StageStarted, Warned
 from understudy.training import checkpoint
 from understudy.training.loop import LoopSettings
@@ -269,3 +269,14 @@ def test_bf16_learns_about_the_same(tmp_path):
 def test_nothing_to_train_is_refused(wrong):
     with pytest.raises(ConfigError, match=next(iter(wrong))):
         LoopSettings(**wrong)
+
+
+def test_a_run_that_somebody_trains_is_refused(tmp_path):
+    first, second = (make_trainer(tmp_path / "run", task=TextureTask(), steps=3) for _ in range(2))
+    going = first.train()
+    next(going)
+    with pytest.raises(OutputError, match="another understudy is at work"):
+        list(second.train())
+    left = [event for event in going if isinstance(event, StageDone)]
+    assert left[0].summary["steps"] == 3
+    assert any(isinstance(event, StageDone) for event in second.train())

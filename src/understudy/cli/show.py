@@ -106,16 +106,23 @@ def follow(
 
 
 def _figures(event: events.Progress) -> str:
-    figures = "  ".join(f"{name} {value:.4g}" for name, value in event.values.items())
+    figures = "  ".join(f"{name.replace('_', ' ')} {_value(name, value)}" for name, value in event.values.items())
     left = f"  {duration(event.seconds_left)} left" if event.seconds_left is not None else ""
     return figures + left
+
+
+def _value(name: str, value: object) -> str:
+    """A figure as people read it: memory in GB, numbers with four digits."""
+    if name.endswith("memory") and isinstance(value, (int, float)):
+        return f"{value / 1e9:.2f} GB"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _summary(event: events.StageDone) -> str:
     if event.skipped:
         return "done before"
     return ", ".join(
-        f"{name.replace('_', ' ')} {value}"
+        f"{name.replace('_', ' ')} {_value(name, value)}"
         for name, value in event.summary.items()
         if not isinstance(value, dict)
     )

@@ -16,6 +16,7 @@ from typing import Generic
 import torch
 from torch import nn
 
+from understudy import durable
 from understudy.errors import UnderstudyError
 from understudy.events import Event, Measured, Progress, Saved, StageDone, StageStarted, Warned
 from understudy.training import checkpoint, process, reporting
@@ -107,17 +108,18 @@ class Trainer(Generic[B]):
 
         Raises:
             CheckpointError: the run has checkpoints and none is good, or they are of another model.
-            OutputError: the disk is full; the last checkpoint stays good.
+            OutputError: the disk is full, the last checkpoint stays good; or somebody else trains this run.
             UnderstudyError: the run fell apart and going back did not help.
         """
         if not self.group.leads:
             self._follow()
             return
         try:
-            for event in self._events():
-                if not isinstance(event, Progress):
-                    self.run.record(event)
-                yield event
+            with durable.sole_writer(self.run.path):
+                for event in self._events():
+                    if not isinstance(event, Progress):
+                        self.run.record(event)
+                    yield event
         except (GeneratorExit, UnderstudyError):
             self.group.order(Order.END)
             raise
