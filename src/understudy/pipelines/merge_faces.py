@@ -11,7 +11,7 @@ import contextlib
 import dataclasses
 from collections import deque
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -38,6 +38,7 @@ AHEAD_BYTES = 200 << 20
 """Memory that they may take."""
 
 
+@runtime_checkable
 class FaceSettings(Protocol):
     """Says how each face is put in."""
 
