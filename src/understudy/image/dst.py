@@ -14,7 +14,7 @@ import itertools
 from functools import lru_cache
 
 import numpy as np
-import scipy.fft
+import scipy.fftpack
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -57,16 +57,19 @@ def solve_on_rectangle(source: Float[Tensor, "*b h w"], screen: float = 0.0) -> 
 
 
 def _by_sines(source: Tensor, screen: float) -> Tensor:
+    # scipy.fftpack is the same transform as scipy.fft without its choice of backends, which costs as much as
+    # a small face does where the caches are cold
     values, axes = source.detach().numpy(), (-2, -1)
-    waves = scipy.fft.dstn(values, type=2, axes=axes, workers=1)
+    waves: np.ndarray = scipy.fftpack.dstn(values, 2, None, axes)
     waves *= _inverse_eigenvalues(values.shape[-2], values.shape[-1], screen, values.dtype.name)
-    return torch.from_numpy(scipy.fft.idstn(waves, type=2, axes=axes, overwrite_x=True, workers=1))
+    return torch.from_numpy(scipy.fftpack.idstn(waves, 2, None, axes, None, True))
 
 
 @lru_cache(maxsize=16)
 def _inverse_eigenvalues(height: int, width: int, screen: float, kind: str) -> np.ndarray:
+    """One over the eigenvalues, and over what the two transforms multiply by."""
     down, across = (2.0 - 2.0 * np.cos(np.pi * np.arange(1, n + 1) / n) for n in (height, width))
-    out = (1.0 / (down[:, None] + across + screen)).astype(kind)
+    out = (1.0 / ((down[:, None] + across + screen) * (4 * height * width))).astype(kind)
     out.setflags(write=False)
     return out
 

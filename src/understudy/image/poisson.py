@@ -72,7 +72,7 @@ def clone(
         window = _bounds(mask[item, 0])
         if window is not None:
             part = (item, slice(None), *window)
-            out[part] = _clone(base[part], face[part], mask[part], 1.0 / (reach * reach), mixed)
+            out[part] += _shift(base[part], face[part], mask[part], 1.0 / (reach * reach), mixed)
     return out
 
 
@@ -82,8 +82,8 @@ def _bounds(mask: Tensor) -> tuple[slice, slice] | None:
     return (slice(top, top + height), slice(left, left + width)) if width else None
 
 
-def _clone(base: Tensor, face: Tensor, mask: Tensor, screen: float, mixed: bool) -> Tensor:
-    """``clone`` in the rectangle that just holds the mask; ``(c, h, w)``."""
+def _shift(base: Tensor, face: Tensor, mask: Tensor, screen: float, mixed: bool) -> Tensor:
+    """The d of ``clone``, in the rectangle that just holds the mask, 0 outside the mask; ``(c, h, w)``."""
     channels, height, width = base.shape
     sides = smooth_length(height + 2 * _MARGIN), smooth_length(width + 2 * _MARGIN)
     top, left = (sides[0] - height) // 2, (sides[1] - width) // 2
@@ -96,13 +96,13 @@ def _clone(base: Tensor, face: Tensor, mask: Tensor, screen: float, mixed: bool)
         kept = mask.narrow(axis, 0, length - 1) & mask.narrow(axis, 1, length - 1)
         if mixed:
             kept &= _face_steps_more(base, steps, axis, length)
-        steps.mul_(kept.to(base.dtype))
+        steps = _only_inside(steps, kept)
         inner.narrow(axis, 0, length - 1).sub_(steps)
         inner.narrow(axis, 1, length - 1).add_(steps)
     if screen:
         inner.add_(wanted, alpha=screen)
     solved = solve_on_rectangle(source, screen)[:, top : top + height, left : left + width]
-    return torch.addcmul(base, solved, mask.to(base.dtype))
+    return _only_inside(solved, mask)
 
 
 def _only_inside(values: Tensor, mask: Tensor) -> Tensor:
