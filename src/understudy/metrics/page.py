@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import html
+import itertools
 import math
 from collections.abc import Sequence
 
@@ -12,7 +13,7 @@ import cv2
 import numpy as np
 from jaxtyping import UInt8
 
-from understudy.metrics.chart import chart_svg, histogram_svg
+from understudy.metrics.chart import Chart, chart_svg, histogram_svg
 from understudy.metrics.page_style import SCRIPT, STYLE
 from understudy.metrics.parts import (
     Figure,
@@ -75,6 +76,15 @@ def figures_html(figures: Sequence[Figure]) -> str:
     return '<dl class="figures">' + "".join(map(_figure, figures)) + "</dl>"
 
 
+def parts_html(parts: Sequence[Part]) -> list[str]:
+    """Parts one after the other; charts and histograms that follow each other stand side by side."""
+    out: list[str] = []
+    for small, group in itertools.groupby(parts, lambda part: isinstance(part, Chart | Histogram)):
+        drawn = [part_html(part) for part in group]
+        out += [f'<div class="charts">{"".join(drawn)}</div>'] if small and len(drawn) > 2 else drawn
+    return out
+
+
 def part_html(part: Part) -> str:
     """One part with its headline."""
     match part:
@@ -119,22 +129,25 @@ def _table(table: Table) -> str:
         digits = 0 if isinstance(value, int) else table.digits
         return f'<td class="number">{number_text(float(value), digits)}</td>'
 
-    right = [not isinstance(value, str) for value in table.rows[0]] if table.rows else []
+    first = next((row for row in table.rows if len(row) > 1), ())
+    right = [not isinstance(value, str) for value in first]
     right += [False] * (len(table.columns) - len(right))
     heads = "".join(
         f'<th scope="col"{" class=number" if number or place in table.numeric else ""}>{text_html(name)}</th>'
         for place, (name, number) in enumerate(zip(table.columns, right, strict=True))
     )
-    rows = "".join(
-        f"<tr{' class=marked' if number in table.marked else ''}>"
-        f'<th scope="row">{text_html(str(row[0]))}</th>'
-        + "".join(cell(place, value) for place, value in enumerate(row[1:], 1))
-        + "</tr>"
-        for number, row in enumerate(table.rows)
-    )
+    rows: list[str] = []
+    for number, (name, *others) in enumerate(table.rows):
+        if not others and len(table.columns) > 1:
+            span = len(table.columns)
+            rows.append(f'<tr class="group"><th colspan="{span}">{text_html(str(name))}</th></tr>')
+            continue
+        cells = "".join(cell(place, value) for place, value in enumerate(others, 1))
+        kind = ' class="marked"' if number in table.marked else ""
+        rows.append(f'<tr{kind}><th scope="row">{text_html(str(name))}</th>{cells}</tr>')
     return (
         f'<section>{_head(table.title, table.note)}<div class="wide"><table><thead><tr>{heads}</tr></thead>'
-        f"<tbody>{rows}</tbody></table></div></section>"
+        f"<tbody>{''.join(rows)}</tbody></table></div></section>"
     )
 
 

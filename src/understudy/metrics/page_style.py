@@ -53,6 +53,11 @@ tr.marked th { box-shadow: -.5rem 0 0 var(--card); }
   color: var(--soft); margin-bottom: .4rem; }
 .swatch { display: inline-block; width: 1.3em; height: 3px; border-radius: 2px; margin-right: .5em;
   vertical-align: .25em; background: var(--c); }
+tr.group th { color: var(--soft); font-size: .8rem; padding-top: 1.1rem; }
+.charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(26rem, 100%), 1fr));
+  gap: 0 2.5rem; }
+.charts section { min-width: 0; } .charts h2 { font-size: 1.05rem; margin-top: 2.2rem; }
+.charts .chart text { font-size: 19px; }
 .chart { display: block; width: 100%; height: auto; }
 .chart text { font-size: 12px; fill: var(--soft); font-variant-numeric: tabular-nums; }
 .grid { stroke: var(--rule); stroke-width: 1; }
@@ -102,7 +107,7 @@ tr.marked th { box-shadow: -.5rem 0 0 var(--card); }
 .heat td.blank { background: none; color: var(--soft); }
 .heat td.lack { background: none; color: var(--lack); font-weight: 600;
   box-shadow: inset 0 0 0 2px var(--lack); }
-@media (max-width: 40rem) { .row { gap: .25rem; } .chart text { font-size: 22px; }
+@media (max-width: 40rem) { .row { gap: .25rem; } .chart text, .charts .chart text { font-size: 22px; }
   th, td { padding-right: 1rem; } .heat th, .heat td { padding: .3rem .25rem; min-width: 2.6rem; } }
 @media print { body { background: none; font-size: 10pt; } main { max-width: none; padding: 0; }
   h2 { break-after: avoid; } section { break-inside: auto; } .choices { display: none; } }

@@ -38,7 +38,7 @@ class Table:
     columns: tuple[str, ...]
     """Headings; the first is that of the rows' names."""
     rows: tuple[tuple[str | float, ...], ...]
-    """Cells; numbers are lined up on the right."""
+    """Cells; numbers are lined up on the right. A row of one cell is a headline for those below it."""
     digits: int = 3
     """Decimals of numbers that are not whole."""
     note: str = ""

@@ -20,7 +20,7 @@ import numpy as np
 from understudy.durable import write_text
 from understudy.errors import OutputError
 from understudy.metrics.chart import Chart
-from understudy.metrics.page import figures_html, part_html, text_html, whole_page
+from understudy.metrics.page import figures_html, parts_html, text_html, whole_page
 from understudy.metrics.parts import (
     Figure,
     Gallery,
@@ -136,6 +136,6 @@ def page(report: Report) -> str:
         body.append(figures_html(report.figures))
     notes = (Paragraphs(title="Notes", texts=report.notes),) if report.notes else ()
     every: tuple[Part, ...] = (*report.parts, *report.galleries, *report.charts, *report.tables, *notes)
-    body += [part_html(part) for part in every]
+    body += parts_html(every)
     moving = any(isinstance(part, Slider) for part in every)
     return whole_page(report.title, "\n".join(body), moving=moving)

@@ -1,31 +1,181 @@
-"""How good a swapped video is: against exact truth where there is one, by identity and expression always."""
+"""How good a swapped video is: against exact truth where there is one, by identity and expression always.
+
+``evaluate`` is the command's pipeline: one pass over target, result and truth together, frame by frame, then
+a page and its figures as JSON. The functions below it judge a demonstration or a benchmark.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Float32
 from torch import Tensor
 
-from understudy.contracts import Frame
-from understudy.errors import DataError
+from understudy import config, durable
+from understudy.detectors import DETECTORS, DetectorSettings
+from understudy.embedders import EMBEDDERS, EmbedderSettings
+from understudy.errors import ConfigError, DataError
+from understudy.events import Event, Progress, Saved, StageDone, StageStarted
 from understudy.faces.faceset import FaceSet
 from understudy.faces.tracks import Tracker
-from understudy.image.color import frame_to_rgb8, rect_to_rgb
+from understudy.image.color import frame_to_rgb8
 from understudy.image.expression import mouth_opening
 from understudy.image.geometry import pose_of_points
 from understudy.image.warp import crop_frame
+from understudy.landmarkers import LANDMARKERS, LandmarkerSettings
 from understudy.metrics.correlation import pearson
 from understudy.metrics.identity import distances, share_closer
+from understudy.metrics.perceptual import PerceptualDistance, perceptual_distance
+from understudy.metrics.report import write_report
 from understudy.metrics.structure import psnr, ssim
 from understudy.performers.truth import MASK_VIDEO, SWAP_VIDEO
+from understudy.pipelines.evaluation import Evaluation
+from understudy.pipelines.evaluation_page import evaluation_report
 from understudy.pipelines.footage import open_footage
-from understudy.pipelines.setup import Finders
+from understudy.pipelines.frame_meter import Compared, FrameMeter
+from understudy.pipelines.looker import FramePair, Looker, against_mask, mask_box, picture_in
+from understudy.pipelines.paired_footage import Inputs, PairedFootage
+from understudy.pipelines.person import Person, known_person
+from understudy.pipelines.setup import Finders, build_finders, fetch_weights, make_context, one_thread
+from understudy.stream import read_ahead
 from understudy.video.reader import VideoReader
+
+STAGE = "evaluate"
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateSettings:
+    """How a swapped video is measured."""
+
+    detector: DetectorSettings = config.slot(DETECTORS, "blazeface")
+    """What finds faces."""
+    landmarker: LandmarkerSettings = config.slot(LANDMARKERS, "facemesh")
+    """What finds their landmarks."""
+    embedder: EmbedderSettings = config.slot(EMBEDDERS, "dlib")
+    """What describes who they are."""
+    largest: int = 256
+    """Faces are compared at their own size, but no larger than this, pixels."""
+    identity_every: int = 2
+    """Every so manyth frame's face is described."""
+    offset: int = 0
+    """Frame 0 of the swapped video is this frame of the target."""
+    pictures: int = 4
+    """Best and worst frames that the page shows, of each."""
+    perceptual: bool = False
+    """Also the distance in a network's features; slow without a GPU."""
+    network: Path | None = None
+    """That network: VGG19 in torchvision's naming, or a feature network of understudy's; none: ours."""
+    device: str = "cpu"
+    """Where the network that describes faces runs."""
+
+    def __post_init__(self) -> None:
+        if self.largest < 64 or self.identity_every < 1 or self.offset < 0 or self.pictures < 0:
+            raise ConfigError(
+                "wanted largest 64 or more, identity-every 1 or more, offset and pictures 0 or more; got "
+                f"{self.largest}, {self.identity_every}, {self.offset} and {self.pictures}"
+            )
+
+
+def evaluate(inputs: Inputs, folder: Path, settings: EvaluateSettings) -> Iterator[Event]:
+    """Measures a swapped video and writes ``report.html`` and ``report.json``.
+
+    Args:
+        inputs: what is measured.
+        folder: where the report goes; made if need be.
+        settings: how.
+
+    Raises:
+        NoFaceError: the target shows no face, or the source none.
+        VideoError: a video cannot be read.
+        DataError: the truth cannot be read, or a video does not fit the target.
+        OutputError: the report cannot be written.
+    """
+    one_thread()
+    with durable.explained(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    durable.require_space(folder, 20 << 20)
+    yield from fetch_weights((settings.detector, settings.landmarker, settings.embedder))
+    context = make_context(settings.device)
+    finders = build_finders(settings.detector, settings.landmarker, settings.embedder, context)
+    perceptual = _perceptual(settings)
+    with contextlib.ExitStack() as stack:
+        footage = stack.enter_context(PairedFootage(inputs, settings.offset))
+        yield from footage.remarks
+        yield StageStarted(
+            stage=STAGE, detail=f"{inputs.result.name} against {inputs.target.name}", total=footage.count
+        )
+        source, gallery = known_person(inputs.source, finders), _gallery(inputs, finders)
+        meter = FrameMeter(
+            finders,
+            context.device,
+            largest=settings.largest,
+            identity_every=settings.identity_every,
+            perceptual=perceptual,
+        )
+        started = time.monotonic()
+        looked = stack.enter_context(contextlib.closing(read_ahead(Looker(finders)(footage.pairs()), 4)))
+        compared = stack.enter_context(contextlib.closing(read_ahead(meter.compare(looked), 4)))
+        yield from _measured(compared, meter, footage.count)
+        rate = meter.frames / max(1e-9, time.monotonic() - started)
+    remarks = [*footage.remarks, *footage.damage()]
+    yield from remarks[len(footage.remarks) :]
+    evaluation = Evaluation(
+        inputs=inputs,
+        settings=_said(settings, perceptual),
+        rate=footage.rate,
+        offset=settings.offset,
+        source=source,
+        columns=meter.columns(source, gallery),
+        boxes=meter.boxes,
+        remarks=tuple(remark.message for remark in remarks),
+    )
+    yield from evaluation.warnings()
+    page = folder / "report.html"
+    yield Saved(path=write_report(page, evaluation_report(evaluation, settings.pictures)))
+    yield StageDone(stage=STAGE, summary={**evaluation.summary(), "fps": round(rate, 1), "report": str(page)})
+
+
+def _measured(compared: Iterator[Compared], meter: FrameMeter, total: int) -> Iterator[Event]:
+    """Measures every pair; says how it goes a few times a second."""
+    started = shown = time.monotonic()
+    for item in compared:
+        meter.take(item)
+        now = time.monotonic()
+        if now - shown >= 0.25:
+            shown, rate = now, meter.frames / (now - started)
+            left = max(0.0, (total - meter.frames) / rate)
+            yield Progress(
+                stage=STAGE, done=meter.frames, total=total, seconds_left=left, values={"fps": rate}
+            )
+
+
+def _gallery(inputs: Inputs, finders: Finders) -> tuple[Person, ...]:
+    return tuple(known_person(path, finders, pictures=0) for path in inputs.gallery)
+
+
+def _perceptual(settings: EvaluateSettings) -> PerceptualDistance | None:
+    if not settings.perceptual and settings.network is None:
+        return None
+    found = perceptual_distance(settings.network)
+    if found is None:
+        raise ConfigError(
+            "perceptual: this package came without a network of its own; name one: --network vgg19.pth"
+        )
+    return found
+
+
+def _said(settings: EvaluateSettings, perceptual: PerceptualDistance | None) -> dict[str, Any]:
+    """The settings for the report; of a network its name, of a path nothing."""
+    plain = config.dump(settings)
+    plain["network"] = "none" if perceptual is None else perceptual.name
+    return plain
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -115,22 +265,12 @@ def aligned_frames(
     ]
     try:
         for got, plate, exact, mask in zip(*streams, strict=True):
-            inside = mask.planes[0]
-            rows, columns = np.flatnonzero(inside.any(1)), np.flatnonzero(inside.any(0))
-            if not len(rows):
-                continue
-            # even edges, and room for the window of structural similarity
-            x0, y0 = max(0, columns[0] - 12) & ~1, max(0, rows[0] - 12) & ~1
-            x1, y1 = min(mask.width, columns[-1] + 14) & ~1, min(mask.height, rows[-1] + 14) & ~1
-            box = (int(x0), int(y0), int(x1), int(y1))
-            weight = torch.from_numpy(inside[y0:y1, x0:x1].astype(np.float32) / 255.0)[None, None]
-            yield _picture(got, box), _picture(plate, box), _picture(exact, box), weight
+            pair = FramePair(target=plate, result=got, exact=exact, mask=mask)
+            if (box := mask_box(mask)) is not None:
+                swapped, truth_inside, weight = against_mask(pair, box)
+                yield swapped, picture_in(plate, box), truth_inside, weight
     except ValueError as error:
         raise DataError(f"{result}, {target} and {truth} do not have the same number of frames") from error
-
-
-def _picture(frame: Frame, box: tuple[int, int, int, int]) -> Tensor:
-    return torch.from_numpy(np.ascontiguousarray(rect_to_rgb(frame, *box).transpose(2, 0, 1)))[None]
 
 
 def measure_swap(

@@ -1,0 +1,65 @@
+"""``understudy evaluate``: how good a swapped video is, measured."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.markup import escape
+
+from understudy import config
+from understudy.cli.show import console, follow
+from understudy.pipelines.evaluate import EvaluateSettings, evaluate
+from understudy.pipelines.evaluated import resolve
+from understudy.pipelines.paired_footage import Inputs
+
+
+@dataclass(frozen=True, kw_only=True)
+class Command(EvaluateSettings):
+    """The command's flags."""
+
+    result: Path | None = None
+    """The swapped video, or the run that made it; it may stand before the flags."""
+    source: Path | None = None
+    """Who was put in: a face set, a video, a picture or a folder of pictures; none: the run's own."""
+    target: Path | None = None
+    """The footage as it was."""
+    truth: Path | None = None
+    """The exact swap: a performer's truth folder, or a video."""
+    gallery: tuple[Path, ...] = ()
+    """Other people: is the source found among them? Each a face set, a video or pictures."""
+    output: Path | None = None
+    """Folder of the report (-o); none: report/ in the run, NAME.report/ beside the video."""
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Runs the command."""
+    command = config.parse(
+        Command(),
+        first_named(arguments, "--result"),
+        prog="understudy evaluate",
+        description="Measure a swapped video, of whatever program: whose face it is, whether it does what "
+        "the target does, how near it is to the exact swap where that is known. Writes report.html and "
+        "report.json.",
+    )
+    settings = config.merge(EvaluateSettings(), config.base_of(command, EvaluateSettings))
+    wanted = Inputs(
+        result=Path(),
+        target=command.target or Path(),
+        source=command.source or Path(),
+        truth=command.truth,
+        gallery=command.gallery,
+    )
+    inputs, folder, before = resolve(command.result, wanted, command.output)
+    follow(before)
+    follow(evaluate(inputs, folder, settings))
+    console.print(escape(f"look at {folder / 'report.html'}"))
+    return 0
+
+
+def first_named(arguments: Sequence[str], flag: str) -> list[str]:
+    """The words before the first flag are that flag's."""
+    first = list(itertools.takewhile(lambda word: not word.startswith("-"), arguments))
+    return ([flag, *first] if first else []) + list(arguments[len(first) :])
