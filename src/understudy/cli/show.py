@@ -106,7 +106,8 @@ def follow(
 
 
 def _figures(event: events.Progress) -> str:
-    figures = "  ".join(f"{name.replace('_', ' ')} {_value(name, value)}" for name, value in event.values.items())
+    shown = (f"{name.replace('_', ' ')} {_value(name, value)}" for name, value in event.values.items())
+    figures = "  ".join(shown)
     left = f"  {duration(event.seconds_left)} left" if event.seconds_left is not None else ""
     return figures + left
 
