@@ -5,21 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
-
-import av
-import av.codec
-import av.error
-import numpy as np
+from typing import Final, Literal
 
 from understudy.contracts import ColorTags, Frame, PixelFormat
 from understudy.errors import ConfigError, OutputError
-from understudy.image.chroma import upsample
-from understudy.image.color import quantisation, rect_to_rgb, rgb_to_rect
+from understudy.video.codecs import (
+    CONSTANT_QUALITY,
+    CONTAINERS,
+    LOSSLESS_ENCODERS,
+    PLAYED,
+    Codec,
+    codec_of,
+    encoder_formats,
+)
 from understudy.video.layout import SPACE_OF_MATRIX, layout_of, yuv_format
-
-CONTAINERS: Final = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
-"""Suffix to FFmpeg's name of the container."""
 
 AUTOMATIC: Final = {
     "mp4": ("libx264", "libx265"),
@@ -51,8 +50,9 @@ class Encoding:
     """How the output video is encoded."""
 
     codec: str = "auto"
-    """FFmpeg's name of the encoder, or auto: libx264 for mp4, mov and mkv, libvpx-vp9 for webm, another where
-    these would lose bits."""
+    """h264, h265, av1, vp9, ffv1, prores (-proxy, -lt, -hq, -4444, -4444xq), dnxhr-hq (-lb, -sq, -hqx, -444),
+    or FFmpeg's name of an encoder; auto: h264 for mp4, mov and mkv, vp9 for webm, another where these would
+    lose bits."""
     quality: float | None = None
     """Constant rate factor, smaller is better; none: one hardly told from the original (libx264 18)."""
     preset: str = "veryfast"
@@ -65,6 +65,8 @@ class Encoding:
     """Encoder threads; 0 lets the encoder choose."""
     options: tuple[str, ...] = ()
     """More settings of the encoder, each as key=value."""
+    images: Literal["auto", "png", "tif", "exr", "jpg", "webp"] = "auto"
+    """What kind of pictures a folder gets; auto: that of the footage's own, png for a video."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,14 +118,17 @@ def plan(container: str, frame: Frame, settings: Encoding) -> Plan:
         OutputError: no encoder at hand can store such frames as wanted.
     """
     table = LOSSLESS if settings.lossless else AUTOMATIC
-    names = table[container] if settings.codec == "auto" else (settings.codec,)
+    codec = None if settings.codec == "auto" else codec_of(settings.codec, container)
+    names = (codec.encoder,) if codec else table[container]
+    _check_settings(names[0], settings)
+    allowed = codec.formats if codec else ()
     if settings.pixel_format != "auto":
-        return _asked(container, names, frame, settings)
-    for wanted, loss in _compromises(frame.format, settings):
+        return _asked(container, names, frame, settings, codec)
+    for wanted, loss in _compromises(frame.format, settings, codec):
         for name in names:
-            found = _nearest(name, wanted, frame)
+            found = _nearest(name, wanted, frame, allowed)
             if found:
-                return _plan(container, name, found, frame, settings, loss)
+                return _plan(container, name, found, frame, settings, loss, codec)
     raise OutputError(
         f"{', '.join(names)} cannot store {frame.format.name} frames of {frame.width} × {frame.height} pixels"
         f"{' without loss' if settings.lossless else ''} in {container}; choose another encoder or container "
@@ -131,67 +136,97 @@ def plan(container: str, frame: Frame, settings: Encoding) -> Plan:
     )
 
 
-def _asked(container: str, names: tuple[str, ...], frame: Frame, settings: Encoding) -> Plan:
+def _check_settings(encoder: str, settings: Encoding) -> None:
+    """Refuses settings that the encoder would not heed.
+
+    Raises:
+        ConfigError: there are some.
+    """
+    if settings.codec == "auto":
+        return
+    if settings.lossless and encoder not in LOSSLESS_ENCODERS:
+        raise ConfigError(
+            f"encoding.lossless: {settings.codec} always loses something; choose ffv1 (.mkv), h264 or h265"
+        )
+    if settings.quality is not None and encoder in ("prores_ks", "dnxhd", "ffv1"):
+        raise ConfigError(
+            f"encoding.quality: {settings.codec} has one quality; choose another profile by its name"
+        )
+
+
+def _asked(
+    container: str, names: tuple[str, ...], frame: Frame, settings: Encoding, codec: Codec | None
+) -> Plan:
     """The plan for a pixel format that was asked for by name."""
     for name in names:
-        if settings.pixel_format in encoder_formats(name):
+        if settings.pixel_format in _formats(name, codec.formats if codec else ()):
             layout, source = layout_of(settings.pixel_format), frame.format
             kept = _distance(layout, source, frame, "ffv1") is not None
             loss = "" if kept else f"{source.name} is stored as {layout.name}"
-            return _plan(container, name, settings.pixel_format, frame, settings, loss)
+            return _plan(container, name, settings.pixel_format, frame, settings, loss, codec)
+    taken = [item for name in names for item in _formats(name, codec.formats if codec else ())]
     raise ConfigError(
         f"encoding.pixel_format: {', '.join(names)} cannot take {settings.pixel_format!r}; "
-        f"it takes {', '.join(name for encoder in names for name in encoder_formats(encoder))}"
+        f"it takes {', '.join(taken)}"
     )
 
 
-def _compromises(source: PixelFormat, settings: Encoding) -> list[tuple[PixelFormat, str]]:
+def _compromises(
+    source: PixelFormat, settings: Encoding, codec: Codec | None
+) -> list[tuple[PixelFormat, str]]:
     """Layouts to look for, best first, with what each of them loses."""
     if settings.lossless:
         return [(source, "")]
+    named = settings.codec != "auto"
+    played = codec is not None and codec.encoder in PLAYED and codec.encoder != settings.codec
     out: list[tuple[PixelFormat, str]] = []
-    if source.kind == "rgb" and settings.codec == "auto":
-        # players want Y'CbCr 4:2:0; whoever wants RGB says so (lossless, or an encoder for it)
-        for shift in (1, 0):
-            wanted = yuv_format(8 if source.depth == 8 else 10, shift, shift)
-            out.append((wanted, f"RGB is stored as Y'CbCr ({wanted.name})"))
-        return out
-    out.append((source, ""))
-    plain = replace(source, alpha=False)
-    if source.alpha:
-        out.append((plain, "alpha is dropped"))
-    out += [
-        (replace(plain, depth=depth), f"{source.depth} bits are stored as {depth}")
-        for depth in (12, 10, 8)
-        if depth < source.depth
-    ]
     if source.kind == "rgb":
-        out.append((yuv_format(8, 1, 1), "RGB is stored as Y'CbCr"))
-        out.append((yuv_format(8, 0, 0), "RGB is stored as Y'CbCr"))
+        # players want Y'CbCr 4:2:0; whoever wants RGB says so (lossless, or an encoder for it)
+        if named and not played:
+            out += _poorer(source)
+        shifts = ((1, 1), (0, 0)) if played or not named else ((0, 0), (1, 0), (1, 1))
+        for alpha in (True, False) if source.alpha else (False,):
+            for across, down in shifts:
+                wanted = yuv_format(8 if source.depth == 8 else 10, across, down, alpha)
+                dropped = "; alpha is dropped" if source.alpha and not alpha else ""
+                out.append((wanted, f"RGB is stored as Y'CbCr ({wanted.name}){dropped}"))
+        if source.depth > 8:
+            out.append((yuv_format(8, 1, 1), "RGB is stored as 8-bit Y'CbCr"))
+        return out
+    return _poorer(source)
+
+
+def _poorer(source: PixelFormat) -> list[tuple[PixelFormat, str]]:
+    """The layout and those below it: alpha is kept longest, then depth, then chroma."""
+    shifts = [(source.shift_x, source.shift_y)]
+    if source.kind == "yuv":
+        lower = (((1, 0), "4:2:2"), ((1, 1), "4:2:0"))
+        shifts += [pair for pair, _ in lower if pair[0] >= shifts[0][0] and pair[1] >= shifts[0][1]]
+    out: list[tuple[PixelFormat, str]] = []
+    for alpha in (True, False) if source.alpha else (False,):
+        for depth in (source.depth, *(depth for depth in (12, 10, 8) if depth < source.depth)):
+            for across, down in dict.fromkeys(shifts):
+                wanted = replace(source, alpha=alpha, depth=depth, shift_x=across, shift_y=down)
+                lost = [
+                    "alpha is dropped" if source.alpha and not alpha else "",
+                    f"{source.depth} bits are stored as {depth}" if depth < source.depth else "",
+                    "chroma is stored as 4:2:0"
+                    if down > source.shift_y
+                    else ("chroma is stored as 4:2:2" if across > source.shift_x else ""),
+                ]
+                out.append((wanted, "; ".join(item for item in lost if item)))
     return out
 
 
-def encoder_formats(encoder: str) -> list[str]:
-    """Pixel formats of an encoder that have a layout of ours.
-
-    Raises:
-        ConfigError: there is no such encoder.
-    """
-    try:
-        formats = av.codec.Codec(encoder, "w").video_formats or ()
-    except (av.error.FFmpegError, ValueError) as error:
-        raise ConfigError(f"encoding.codec: no encoder named {encoder!r} in this FFmpeg") from error
-    names = [item.name for item in formats]
-    foreign = ("yuvj", "nv", "pal", "mono", "ya", "p0", "p2", "x2")
-    return [
-        name for name in names if not name.startswith(foreign) and not name.endswith("be") and "f" not in name
-    ]
+def _formats(encoder: str, allowed: tuple[str, ...]) -> list[str]:
+    """Pixel formats of an encoder, of its profile where that has some of its own."""
+    return [name for name in encoder_formats(encoder) if not allowed or name in allowed]
 
 
-def _nearest(encoder: str, wanted: PixelFormat, frame: Frame) -> str | None:
+def _nearest(encoder: str, wanted: PixelFormat, frame: Frame, allowed: tuple[str, ...]) -> str | None:
     """The encoder's nearest pixel format that loses nothing of ``wanted``; None if there is none."""
     best: tuple[tuple[int, ...], str] | None = None
-    for name in encoder_formats(encoder):
+    for name in _formats(encoder, allowed):
         score = _distance(layout_of(name), wanted, frame, encoder)
         if score is not None and (best is None or score < best[0]):
             best = score, name
@@ -216,15 +251,24 @@ def _distance(layout: PixelFormat, wanted: PixelFormat, frame: Frame, encoder: s
     return (layout.kind != wanted.kind, layout.alpha != wanted.alpha, layout.depth - wanted.depth, chroma)
 
 
-def _plan(container: str, encoder: str, name: str, frame: Frame, settings: Encoding, loss: str) -> Plan:
+def _plan(
+    container: str,
+    encoder: str,
+    name: str,
+    frame: Frame,
+    settings: Encoding,
+    loss: str,
+    codec: Codec | None,
+) -> Plan:
     layout = layout_of(name)
     color, remarks = frame.color, [loss] if loss else []
     if frame.format.kind == "rgb" and layout.kind == "yuv":
         primaries = 1 if frame.color.primaries in (1, 2) else frame.color.primaries
         color = replace(frame.color, matrix="bt709", full_range=False, primaries=primaries, space=1)
-    elif frame.format.kind == "yuv" and _sampling(layout) != _sampling(frame.format):
+    elif frame.format.kind == "yuv" and encoder in PLAYED and _more_chroma(layout, frame.format):
         remarks.append(f"{frame.format.name} is stored as {layout.name}, which fewer players show")
-    options = {**_options(encoder, settings), **dict(_pair(option) for option in settings.options)}
+    own = codec.options if codec else {}
+    options = {**_options(encoder, settings), **own, **dict(_pair(option) for option in settings.options)}
     return Plan(
         container=container,
         encoder=encoder,
@@ -236,8 +280,8 @@ def _plan(container: str, encoder: str, name: str, frame: Frame, settings: Encod
     )
 
 
-def _sampling(layout: PixelFormat) -> tuple[int, int]:
-    return layout.shift_x, layout.shift_y
+def _more_chroma(layout: PixelFormat, source: PixelFormat) -> bool:
+    return layout.shift_x < source.shift_x or layout.shift_y < source.shift_y
 
 
 def _pair(option: str) -> tuple[str, str]:
@@ -262,62 +306,7 @@ def _options(encoder: str, settings: Encoding) -> dict[str, str]:
         return {"crf": quality, "preset": str(min(12, 4 + SPEED.get(settings.preset, 1)))}
     if encoder == "ffv1":
         return {"level": "3", "slicecrc": "1"}  # a damaged frame is noticed
-    return {} if settings.quality is None else {"crf": quality}
-
-
-# ----------------------------------------------------------------------------------------------- conversion
-
-
-def converted(frame: Frame, layout: PixelFormat, color: ColorTags) -> Frame:
-    """A frame with its samples in another layout.
-
-    More depth and more chroma are exact; from RGB to Y'CbCr the matrix of ``color`` is used.
-    """
-    source = frame.format
-    same = (source.kind, source.depth, source.shift_x, source.shift_y, source.alpha)
-    if same == (layout.kind, layout.depth, layout.shift_x, layout.shift_y, layout.alpha):
-        return frame
-    if source.kind == layout.kind and source.depth <= layout.depth:
-        planes = _widened(frame, layout)
-    elif source.kind == "gray" and source.depth <= layout.depth:
-        luma = _deepened(frame.planes[0], source.depth, layout.depth, color.full_range)
-        size = (-(-frame.height >> layout.shift_y), -(-frame.width >> layout.shift_x))
-        planes = (luma, *(np.full(size, 1 << (layout.depth - 1), luma.dtype) for _ in range(2)))
-    else:
-        planes = rgb_to_rect(layout, color, rect_to_rgb(frame, 0, 0, frame.width, frame.height))
-    return replace(frame, planes=planes, format=layout, color=color)
-
-
-def _widened(frame: Frame, layout: PixelFormat) -> tuple[np.ndarray, ...]:
-    """Samples with more bits, more chroma, or without alpha."""
-    source, full = frame.format, frame.color.full_range
-    planes = list(frame.planes)
-    if source.kind == "rgb":
-        samples = planes[0]
-        opaque = np.full((*samples.shape[:2], 1), (1 << source.depth) - 1, samples.dtype)
-        if layout.alpha != source.alpha:
-            samples = np.concatenate([samples, opaque], axis=2) if layout.alpha else samples[..., :3]
-        return (_deepened(samples, source.depth, layout.depth, full_range=True),)
-    if source.kind == "yuv" and (source.shift_x, source.shift_y) != (layout.shift_x, layout.shift_y):
-        shifts = (source.shift_x - layout.shift_x, source.shift_y - layout.shift_y)
-        size = (-(-frame.width >> layout.shift_x), -(-frame.height >> layout.shift_y))
-        for channel in (1, 2):
-            planes[channel] = np.rint(upsample(planes[channel], *shifts, *size)).astype(planes[0].dtype)
-    if source.alpha and not layout.alpha:
-        del planes[3]
-    elif layout.alpha and not source.alpha and source.kind == "yuv":
-        planes.append(np.full_like(planes[0], (1 << source.depth) - 1))
-    return tuple(_deepened(plane, source.depth, layout.depth, full) for plane in planes)
-
-
-def _deepened(samples: np.ndarray, depth: int, wanted: int, full_range: bool) -> np.ndarray:
-    """The same signal with more bits."""
-    if depth == wanted:
-        return np.ascontiguousarray(samples)
-    if not full_range:
-        return samples.astype(np.uint16) << (wanted - depth)
-    scale = quantisation(wanted, True).maximum / quantisation(depth, True).maximum
-    return np.rint(samples * scale).astype(np.uint16)
+    return {"crf": quality} if settings.quality is not None and encoder in CONSTANT_QUALITY else {}
 
 
 def space_number(color: ColorTags) -> int:

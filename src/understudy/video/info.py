@@ -67,13 +67,22 @@ class VideoInfo:
     pixel_aspect: Fraction = Fraction(1)
     """Width of a pixel divided by its height, after rotation."""
     interlaced: bool = False
-    """True when the file says that its pictures are two fields; the reader gives both fields, woven."""
+    """True when the file says that its pictures are two fields; the reader refuses them."""
     sound: tuple[SoundStream, ...] = ()
     """Sound tracks."""
     subtitles: int = 0
     """Number of subtitle tracks."""
+    timecode: str = ""
+    """Of the first frame, ``10:00:00:00``; empty when the file has none."""
+    light: Mapping[str, str] = field(default_factory=dict[str, str])
+    """HDR10's static metadata in x265's words: ``master-display`` and ``max-cll``."""
     metadata: Mapping[str, str] = field(default_factory=dict[str, str])
     """The container's tags by lower-case name: title, comment, creation_time…"""
+
+    @property
+    def has_tracks(self) -> bool:
+        """True when there is something to copy beside the pictures: sound or subtitles."""
+        return bool(self.sound or self.subtitles)
 
     @property
     def rotation(self) -> int:

@@ -16,7 +16,8 @@ from av.codec.context import Flags
 
 from understudy.contracts import Frame
 from understudy.errors import VideoError
-from understudy.video.encoding import Plan, converted, space_number
+from understudy.video.convert import converted
+from understudy.video.encoding import Plan, space_number
 from understudy.video.info import VideoInfo
 from understudy.video.layout import picture_of
 from understudy.video.sound import SoundCopy
@@ -69,7 +70,10 @@ class Muxer:
         chosen = self.plan
         rate = (like.rate if like else Fraction(25)).limit_denominator(100_000)
         stream: Any = self._container.add_stream(
-            chosen.encoder, rate=rate, options=dict(chosen.options), time_base=first.time_base
+            chosen.encoder,
+            rate=rate,
+            options=with_light(chosen, like.light if like else {}),
+            time_base=first.time_base,
         )
         stream.width, stream.height, stream.pix_fmt = first.width, first.height, chosen.pixel_format
         context = stream.codec_context
@@ -100,7 +104,10 @@ class Muxer:
             self.time_base,
             round(frame.duration * scale),
         )
-        picture.color_range = 2 if self.plan.color.full_range else 1
+        color = self.plan.color
+        picture.color_range = 2 if color.full_range else 1  # ProRes writes the tags of every frame into it
+        picture.colorspace = 0 if self.plan.layout.kind == "rgb" else space_number(color)
+        picture.color_primaries, picture.color_trc = color.primaries, color.transfer
         self._container.mux(self._stream.encode(picture))
         if self.sound:
             self.sound.feed(pts * self.time_base)
@@ -119,6 +126,20 @@ class Muxer:
             sound.close()
         with contextlib.suppress(av.error.FFmpegError, OSError):
             self._container.close()
+
+
+def with_light(chosen: Plan, light: Mapping[str, str]) -> dict[str, str]:
+    """The encoder's options, with HDR10's static metadata where it can write them.
+
+    Args:
+        chosen: encoder and its options.
+        light: see ``VideoInfo.light``.
+    """
+    options = dict(chosen.options)
+    if light and chosen.encoder == "libx265":
+        more = ":".join(f"{key}={value}" for key, value in light.items())
+        options["x265-params"] = ":".join(filter(None, (options.get("x265-params"), more, "hdr10=1")))
+    return options
 
 
 def muxer_options(container: str, time_base: Fraction, sound_rates: list[int]) -> dict[str, str]:

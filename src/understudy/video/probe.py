@@ -15,7 +15,9 @@ from typing import Any, cast
 
 import av
 import av.error
+import numpy as np
 from av.container import InputContainer
+from av.sidedata.sidedata import Type as SideDataType
 from av.stream import Disposition
 from av.video.stream import VideoStream
 
@@ -29,6 +31,9 @@ SCAN_LIMIT = 64 << 20
 
 EBML, SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"
 """Identifiers of a Matroska file's header and of the element that holds all the rest."""
+
+FIELD_ORDERS = (2, 3, 4, 5)
+"""FFmpeg's numbers of interlaced field orders."""
 
 INDEXED = ("mov", "mp4")
 """Containers that list every frame in their header."""
@@ -141,11 +146,47 @@ def _describe(path: Path, container: InputContainer, stream: VideoStream) -> Vid
         codec=stream.codec_context.codec.canonical_name,
         container=container.format.name,
         pixel_aspect=1 / aspect if orientation.transpose else aspect,
-        interlaced=picture.interlaced_frame,
+        interlaced=picture.interlaced_frame or stream.codec_context.field_order in FIELD_ORDERS,
         sound=tuple(_sound(track) for track in container.streams.audio),
         subtitles=len(container.streams.subtitles),
+        timecode=_timecode(container, stream),
+        light=light_of(picture),
         metadata={key.lower(): value for key, value in container.metadata.items()},
     )
+
+
+def _timecode(container: InputContainer, stream: VideoStream) -> str:
+    """Timecode of the first frame, where a track or a tag says it."""
+    places: list[Any] = [stream, container, *(other for other in container.streams if other.type == "data")]
+    for place in places:
+        for key, value in place.metadata.items():
+            if key.lower() == "timecode" and value.strip():
+                return str(value).strip()
+    return ""
+
+
+def light_of(picture: av.VideoFrame) -> dict[str, str]:
+    """HDR10's static metadata of a picture (SMPTE ST 2086 and CTA-861.3), in x265's words.
+
+    FFmpeg's structures: ten fractions (red, green, blue x and y, white x and y, least and most cd/m²) and two
+    flags; two whole numbers.
+    """
+    out: dict[str, str] = {}
+    side = cast("Any", picture.side_data)  # the stubs call it a TypedDict
+    mastering = side.get(SideDataType.MASTERING_DISPLAY_METADATA)
+    if mastering is not None:
+        numbers = np.frombuffer(bytes(mastering)[:88], np.int32)
+        values = [numbers[k] / numbers[k + 1] if numbers[k + 1] else 0.0 for k in range(0, 20, 2)]
+        if numbers[20] and numbers[21]:
+            places = [round(value * 50_000) for value in values[:8]]
+            red, green, blue, white = (f"({places[k]},{places[k + 1]})" for k in range(0, 8, 2))
+            least, most = round(values[8] * 10_000), round(values[9] * 10_000)
+            out["master-display"] = f"G{green}B{blue}R{red}WP{white}L({most},{least})"
+    level = side.get(SideDataType.CONTENT_LIGHT_LEVEL)
+    if level is not None:
+        most, mean = np.frombuffer(bytes(level)[:8], np.uint32)
+        out["max-cll"] = f"{most},{mean}"
+    return out
 
 
 def _first_picture(path: Path, container: InputContainer, stream: VideoStream) -> av.VideoFrame:

@@ -13,7 +13,7 @@ from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import NamedTuple
+from typing import Any, Literal, NamedTuple
 from weakref import WeakSet
 
 import av
@@ -24,6 +24,7 @@ from av.video.stream import VideoStream
 from understudy.contracts import Frame
 from understudy.errors import VideoError
 from understudy.events import Warned
+from understudy.image.view import Plate, View
 from understudy.video.decoding import DecoderPass
 from understudy.video.info import VideoInfo
 from understudy.video.layout import color_tags, orientation_of, planes_of
@@ -32,6 +33,11 @@ from understudy.video.stills import StillsReader, is_stills
 
 SEEK_FROM = 48
 """Reading from an earlier frame than this decodes from the start, a later one is looked for by its time."""
+
+INTERLACED = (
+    "interlaced: two fields each, of two moments, in which a face has combed edges; deinterlace the file "
+    "(ffmpeg -i FILE -vf bwdif=mode=send_frame …), or read it woven if it is only marked so"
+)
 
 UNEVEN = ("mpegts", "avi")
 """Containers whose time stamps are no good for an exact seek."""
@@ -54,6 +60,8 @@ class VideoReader:
     Args:
         path: the file.
         threads: decoder threads; 0 lets FFmpeg choose.
+        interlaced: ``woven`` reads pictures of two fields as they are, for files that are wrongly marked.
+        view: how frames are looked at; None: as they are.
         tolerate_damage: go on after damage, with a warning for every frame it concerns: concealed pictures
             are given as the decoder made them, frames that cannot be decoded are missing.
         on_warning: called with every warning as it comes up.
@@ -67,11 +75,17 @@ class VideoReader:
         path: Path,
         *,
         threads: int = 0,
+        interlaced: Literal["refuse", "woven"] = "refuse",
+        view: View | None = None,
         tolerate_damage: bool = False,
         on_warning: Callable[[Warned], None] | None = None,
     ) -> None:
         self.path = path
         self.info: VideoInfo = probe(path)
+        self._woven = interlaced == "woven"
+        self._view = view
+        if self.info.interlaced and not self._woven:
+            raise VideoError(f"{path}: its pictures are {INTERLACED}")
         self.damage: Warned | None = None
         self.warnings: list[Warned] = []
         self._threads = threads
@@ -162,15 +176,18 @@ class VideoReader:
         elif pts is None or pts <= before.pts:
             pts = before.pts + step
             self._warn(f"frame {index} has no usable time stamp; it is put after the one before it", index)
-        frame = Frame(
-            index=index,
-            pts=pts,
-            time_base=time_base,
-            planes=orientation.apply(planes),
-            format=orientation.layout(layout),
-            color=color_tags(picture, layout),
-            duration=int(picture.duration or 0),
-        )
+        if picture.interlaced_frame and not self._woven:
+            raise VideoError(f"{self.path}: frame {index} is {INTERLACED}")
+        kept: dict[str, Any] = {
+            "index": index,
+            "pts": pts,
+            "time_base": time_base,
+            "planes": orientation.apply(planes),
+            "format": orientation.layout(layout),
+            "color": color_tags(picture, layout),
+            "duration": int(picture.duration or 0),
+        }
+        frame = Plate(**kept, view=self._view) if self._view else Frame(**kept)
         if (frame.width, frame.height) != (self.info.width, self.info.height):
             raise VideoError(
                 f"{self.path}: frame {index} is {frame.width} × {frame.height} pixels, the first one was "

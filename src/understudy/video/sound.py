@@ -1,4 +1,4 @@
-"""Sound copied packet by packet, never decoded, in step with the pictures."""
+"""Sound and subtitles copied packet by packet, never decoded, in step with the pictures."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from av.packet import Packet
 from av.stream import Stream
 
 from understudy.errors import OutputError, VideoError
+from understudy.video.subtitles import SubtitleTrack, codec_name
 
 AHEAD = Fraction(1, 2)
 """How far sound may run ahead of the pictures that have been muxed, seconds."""
@@ -24,18 +25,18 @@ FIXED_LENGTH = ("aac", "mp3", "ac3", "eac3")
 
 
 class SoundCopy:
-    """Copies the sound tracks of a file into an output.
+    """Copies the sound tracks of a file into an output, and its subtitles.
 
     Time stamps are kept as they are, a negative start (the priming of AAC and Opus) included. Where the
     source rounds them to milliseconds (Matroska) and the output does not (MP4), the rounding is undone.
 
     Args:
-        path: the file whose sound is copied.
+        path: the file whose sound and subtitles are copied.
         output: where to; its header must not have been written.
         limit: copy no more packets than this; None: all.
 
     Raises:
-        OutputError: the container cannot hold one of the tracks.
+        OutputError: the container cannot hold one of the sound tracks.
         VideoError: the file cannot be read.
     """
 
@@ -43,13 +44,19 @@ class SoundCopy:
         self.path = path
         self.damage = ""
         """Why sound ended early; empty if it did not."""
+        self.lost: list[str] = []
+        """Subtitles that the container cannot hold, a sentence each."""
         self._output = output
         try:
             self._source: InputContainer = av.open(path, metadata_errors="replace")
         except (av.error.FFmpegError, OSError) as error:
             raise VideoError(f"{path}: its sound cannot be read: {error.strerror}") from error
-        tracks = list(self._source.streams.audio)
+        tracks: list[Any] = list(self._source.streams.audio)
         self._streams: dict[int, Stream] = {track.index: self._add(track) for track in tracks}
+        self._subtitles: dict[int, SubtitleTrack] = {}
+        for track in self._source.streams.subtitles:
+            self._add_subtitles(track)
+        tracks += [track for track in self._source.streams.subtitles if track.index in self._subtitles]
         self._samples: dict[int, int] = {}
         packets = self._packets(tracks) if tracks else iter(())
         self._waiting: Iterator[Packet[Any]] = itertools.islice(packets, limit)
@@ -68,6 +75,16 @@ class SoundCopy:
         stream.metadata.update(track.metadata)
         stream.disposition = track.disposition
         return stream
+
+    def _add_subtitles(self, track: Stream) -> None:
+        try:
+            self._subtitles[track.index] = SubtitleTrack(track, self._output)
+        except ValueError:
+            language = track.metadata.get("language", "")
+            self.lost.append(
+                f"the subtitles {language or track.index} are {codec_name(track)}, which a "
+                f"{self._output.format.name} file cannot hold; they are left out (.mkv holds them)"
+            )
 
     def _packets(self, tracks: list[Any]) -> Iterator[Packet[Any]]:
         try:
@@ -99,6 +116,12 @@ class SoundCopy:
         self._source.close()
 
     def _mux(self, packet: Packet[Any]) -> None:
+        if subtitles := self._subtitles.get(packet.stream_index):
+            text = subtitles.packet(packet)
+            if text is not None:
+                cast("Any", text).stream = subtitles.stream
+                cast("Any", self._output).mux_one(text)
+            return
         target = self._streams[packet.stream_index]
         if self._output.format.name in ("mp4", "mov"):
             self._unround(packet)

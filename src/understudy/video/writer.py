@@ -23,7 +23,10 @@ from understudy import durable
 from understudy.contracts import Frame
 from understudy.errors import OutputError, VideoError
 from understudy.events import Warned
+from understudy.image.view import is_floating
+from understudy.video.convert import displayed
 from understudy.video.encoding import Encoding, container_of, plan
+from understudy.video.exr import require_openimageio
 from understudy.video.info import VideoInfo
 from understudy.video.muxing import Muxer
 from understudy.video.probe import probe
@@ -96,6 +99,7 @@ class VideoWriter:
             OutputError: the disk is full, the folder cannot be written, or no encoder takes such frames.
             VideoError: the frame does not follow the one before it in time, or is of another size or layout.
         """
+        frame = displayed(frame)
         try:
             if self._muxer is None:
                 self._muxer = self._start(frame)
@@ -184,8 +188,8 @@ def kept_tags(info: VideoInfo | None) -> dict[str, str]:
     """Container tags of a video that still hold for a video made from it."""
     if info is None:
         return {}
-    tags = info.metadata
-    return {key: value for key, value in tags.items() if key.lower() not in FOREIGN_TAGS}
+    tags = {key: value for key, value in info.metadata.items() if key.lower() not in FOREIGN_TAGS}
+    return {**tags, "timecode": info.timecode} if info.timecode else tags
 
 
 def open_writer(
@@ -208,7 +212,9 @@ def open_writer(
         on_warning: see ``VideoWriter``.
     """
     if is_folder(path):
-        return StillsWriter(path, on_warning=on_warning)
+        wanted = encoding.images if encoding else "auto"
+        suffix = "" if wanted == "auto" else f".{wanted}"
+        return StillsWriter(path, suffix=suffix, metadata=metadata, on_warning=on_warning)
     return VideoWriter(
         path, like=like, encoding=encoding, sound_from=sound_from, metadata=metadata, on_warning=on_warning
     )
@@ -239,25 +245,40 @@ def check_output(
     """
     _check_place(path, info)
     remarks: list[str] = []
-    if info.subtitles:
-        remarks.append(f"{info.subtitles} subtitle tracks are not copied")
     if is_folder(path):
-        if sound_from is not None and probe(sound_from).sound:
-            remarks.append("a folder of images has no sound; the sound is not copied")
-        return remarks
-    frame = blank_frame(info)
+        return remarks + _check_folder(info, encoding or Encoding(), sound_from)
+    frame = displayed(blank_frame(info))
     chosen = plan(container_of(path), frame, encoding or Encoding())
     remarks += chosen.remarks
+    if is_floating(info.format):
+        remarks.append(
+            "scene-linear frames are stored as their view shows them; a folder of EXR files keeps them"
+        )
+    if info.light and chosen.encoder != "libx265":
+        remarks.append("the HDR10 metadata (mastering display, light level) are lost; codec h265 keeps them")
     try:
         muxer = Muxer(BytesIO(), chosen, frame, like=info, sound_from=sound_from, sound_limit=TRIAL_PACKETS)
         muxer.write(frame)
         muxer.finish()
+        remarks += muxer.sound.lost if muxer.sound else []
     except (OSError, ValueError, av.error.FFmpegError) as error:
         raise OutputError(
             f"{path}: {chosen.encoder} in {chosen.container} cannot take {info.width} × {info.height} "
             f"{chosen.pixel_format} with these settings ({getattr(error, 'strerror', None) or error}); "
             "choose another encoder or container"
         ) from error
+    return remarks
+
+
+def _check_folder(info: VideoInfo, encoding: Encoding, sound_from: Path | None) -> list[str]:
+    """What a folder of images does not hold."""
+    remarks: list[str] = []
+    if encoding.images == "exr" or (encoding.images == "auto" and info.codec == "exr"):
+        require_openimageio(OutputError)
+    if sound_from is not None and probe(sound_from).sound:
+        remarks.append("a folder of images has no sound; the sound is not copied")
+    if info.subtitles:
+        remarks.append("a folder of images has no subtitles; they are not copied")
     return remarks
 
 
@@ -281,6 +302,8 @@ def blank_frame(info: VideoInfo) -> Frame:
     """A black first frame of a video that is known by its ``VideoInfo`` only."""
     layout = info.format
     dtype = np.uint8 if layout.depth == 8 else np.uint16
+    if is_floating(layout):
+        dtype = np.float16 if layout.depth == 16 else np.float32
     size = (info.height, info.width)
     if layout.kind == "rgb":
         planes = (np.zeros((*size, 3 + layout.alpha), dtype),)
