@@ -17,6 +17,7 @@ COMMANDS: dict[str, str] = {
     "pretrain": "Teach a model faces in general, on synthetic people, for other runs to start from.",
     "features": "Train the small network that the perceptual loss and distance see with.",
     "mask": "Train a network on which pixels are face, and write its masks into face sets.",
+    "enhance": "Train a network that draws swapped faces larger, on the source's own faces.",
     "models": "Show what there is to train: how it is built, what it costs, what memory it takes.",
     "watch": "Show a run in the terminal while it trains: losses, figures, preview, time left.",
     "merge": "Put a swapper's faces into footage and write the result.",
