@@ -14,6 +14,7 @@ from understudy.faces.writing import FaceSetWriter
 from understudy.image.geometry import align, pose_of_points, transform_points
 from understudy.image.landmarks import FACE_OVAL, LEFT_EYE, LIPS_OUTER, RIGHT_EYE
 from understudy.performers.topology import rest_points
+from understudy.provenance.standing import declare
 
 SIZE = 96
 
@@ -65,6 +66,7 @@ def draw_set(
             writer.add(face, draw(points, alignment.crop_matrix(SIZE), color), identity)
         writer.read_to(frames, complete=True, **facts)
         writer.write_persons({0: 0})
+    declare(path, {"lane": "research", "dataset": "drawn by the tests", "licence": "Apache-2.0"})
     return FaceSet.open(path)
 
 

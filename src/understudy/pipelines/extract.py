@@ -42,6 +42,7 @@ from understudy.image.draw import hull_mask
 from understudy.image.warp import crop_frame
 from understudy.landmarkers import LANDMARKERS, LandmarkerSettings
 from understudy.pipelines.footage import open_footage
+from understudy.pipelines.likeness import after_extraction
 from understudy.pipelines.setup import Finders, build_finders, fetch_weights, make_context, one_thread
 from understudy.provenance.labels import fingerprint
 from understudy.stream import read_ahead
@@ -90,13 +91,16 @@ class ExtractSettings:
             )
 
 
-def extract(inputs: tuple[Path, ...], output: Path, settings: ExtractSettings) -> Iterator[Event]:
+def extract(
+    inputs: tuple[Path, ...], output: Path, settings: ExtractSettings, *, say_consent: bool = True
+) -> Iterator[Event]:
     """Makes or continues a face set.
 
     Args:
         inputs: videos, pictures or folders of pictures.
         output: folder of the face set.
         settings: how.
+        say_consent: say so if the face set has no consent record; False where the next stage says it.
 
     Raises:
         NoFaceError: no face in any of the inputs.
@@ -130,6 +134,10 @@ def extract(inputs: tuple[Path, ...], output: Path, settings: ExtractSettings) -
             if reader.damage is not None:
                 yield reader.damage
         _group(work, output, names)
+        same = finders.embedder.same_person
+        yield from after_extraction(
+            output, inputs, lambda path: describe_picture(path, finders), same, say=say_consent
+        )
     yield StageDone(stage=STAGE, summary={**_summary(FaceSet.open(output)), "output": str(output)})
 
 

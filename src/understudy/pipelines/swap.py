@@ -29,6 +29,7 @@ from understudy.pipelines import train as training
 from understudy.pipelines.extract import ExtractSettings, describe_picture, extract
 from understudy.pipelines.footage import open_footage
 from understudy.pipelines.merge import MergeSettings, check_merge, merge, weights_file
+from understudy.pipelines.merge_rights import standings_of, trained_on
 from understudy.pipelines.project import Project
 from understudy.pipelines.setup import (
     build_finders,
@@ -115,21 +116,25 @@ def _stages(
         if done:
             yield StageDone(stage=f"extract {name}", summary={"output": str(folder)}, skipped=True)
         else:
-            yield from extract(inputs, folder, settings.extract)
+            yield from extract(inputs, folder, settings.extract, say_consent=False)  # training says it
             project.update(**{f"{name}_done": True})
     source = yield from job.choose("source", FaceSet.open(project.source_faces), settings.source_person)
     target = yield from job.choose("target", FaceSet.open(project.target_faces), settings.target_person)
     folder = yield from job.run_folder(project, source, target, settings.train)
     stopped = False
     device = settings.train.device
+    said: set[str] = set()
     for event in training.train(
         folder, source, target, steps=steps, time=time_limit, device=device, stop=stop
     ):
         stopped = stopped or (isinstance(event, StageDone) and event.summary.get("state") == "stopped")
+        said |= {event.message} if isinstance(event, Warned) else set[str]()
         yield event
     if stopped:
         return
-    yield from job.merge(project, folder, target)
+    for event in job.merge(project, folder, target):
+        if not (isinstance(event, Warned) and event.message in said):  # consent is spoken of once
+            yield event
 
 
 class _Job:
@@ -299,9 +304,13 @@ class _Job:
 
     def merge(self, project: Project, run: RunFolder, target: FaceSet) -> Iterator[Event]:
         """Puts the faces in, unless the output stands there already, made from the same things."""
+        weights, settings = weights_file(run.swapper), self.settings.merge
+        if settings.source_faces is None and trained_on(weights, project.source_faces):
+            settings = dataclasses.replace(settings, source_faces=project.source_faces)
         key = {
-            "swapper": file_hash(weights_file(run.swapper)),
+            "swapper": file_hash(weights),
             "settings": config.dump(self.settings.merge),
+            "standing": standings_of(project.source_faces, project.target_faces),
             "target": self.prints["target"],
             "persons": list(target.chosen),
             "rejected": sorted(target.rejected),
@@ -316,7 +325,7 @@ class _Job:
             self.target,
             target,
             self.output,
-            self.settings.merge,
+            settings,
             persons=target.chosen,
             facts=facts,
         )

@@ -19,6 +19,8 @@ from understudy.errors import CheckpointError, ConfigError, PluginError, ShapeEr
 from understudy.image.geometry import align
 from understudy.learning import SwapModel
 from understudy.models import MODELS, ModelSettings
+from understudy.provenance.rights import records_of_model
+from understudy.provenance.standing import require_not_withdrawn
 from understudy.training.process import resolve_precision
 from understudy.training.rundir import load_swapper_files
 
@@ -47,8 +49,10 @@ class Swapper:
 
         Raises:
             CheckpointError: missing, altered, or of a model that this version does not have.
+            ConsentError: a consent record that it was trained under was withdrawn or has ended.
         """
         files = load_swapper_files(folder)
+        require_not_withdrawn(records_of_model(weights_of(folder)), folder)
         try:
             settings = config.merge(MODELS[files.model](), settings_without_name(files.settings))
         except (ConfigError, PluginError) as error:
@@ -107,6 +111,11 @@ class Swapper:
         with torch.inference_mode(), torch.autocast(self.device.type, torch.bfloat16, enabled=self._bf16):
             face, mask = self.model.swap(inputs)
         return face.float().clamp(0, 1), mask.float().clamp(0, 1)
+
+
+def weights_of(folder: Path) -> Path:
+    """The weight file of a ``swapper`` folder, or the file itself."""
+    return folder / "weights.safetensors" if folder.is_dir() else folder
 
 
 def settings_without_name(settings: Any) -> dict[str, Any]:  # noqa: ANN401  # plain data as TOML or JSON gives it

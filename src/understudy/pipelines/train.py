@@ -29,6 +29,7 @@ from understudy.pipelines.starting import Missing, choose, take_start, write_sta
 from understudy.pipelines.swapper import settings_without_name
 from understudy.pipelines.train_settings import TrainSettings
 from understudy.pipelines.training_faces import CACHE, discard, divide, hold_out, load_few, load_stores
+from understudy.pipelines.training_rights import ConsentedTask, TrainingRights
 from understudy.training import checkpoint
 from understudy.training.batches import TARGET, SwapFeed
 from understudy.training.distributed import Group, joined
@@ -37,7 +38,7 @@ from understudy.training.loop import Trainer
 from understudy.training.memory import forecast
 from understudy.training.rundir import RunFolder, make_origin
 from understudy.training.store import FaceStore
-from understudy.training.task import SwapTask, Weighted
+from understudy.training.task import Weighted
 
 FEWEST_FACES = 8
 """Faces of each person below which training is refused."""
@@ -64,14 +65,17 @@ def start(
 
     Raises:
         FaceSetError: too few faces, the same set twice, or performers that are kept for evaluation.
+        ConsentError: a consent record was withdrawn, has ended, or does not cover this.
         CheckpointError: the weights to begin with are not there, damaged, or do not fit.
     """
     _check(source, target)
+    rights = TrainingRights.of(source, target)
     recipe = {"train": config.dump(settings)}
     hashes = {"source": source.digest(), "target": target.digest()}
     given, remark = choose(settings.model, settings.starting, start_from, start_missing, make_context("cpu"))
     more = ({"start": dict(given.about)} if given else {}) | ({"remark": remark} if remark else {})
-    run = RunFolder.create(runs, settings.model.name, recipe, make_origin(settings.loop.seed, hashes, **more))
+    origin = make_origin(settings.loop.seed, hashes, **rights.origin(), **more)
+    run = RunFolder.create(runs, settings.model.name, recipe, origin)
     if given:
         write_start(run, given.weights)
     return run
@@ -166,8 +170,10 @@ class _Job:
 
 def _phases(job: _Job) -> Generator[Event, None, None]:
     """One phase after the other, each from the checkpoint at which the one before it ended."""
+    rights = TrainingRights.of(job.source, job.target)
     if job.group.leads:
         yield from _remarks(job.run, job.source, job.target)
+        yield from rights.begin(job.run.path.name, _step_of(job.run))
     phases = plan(job.settings, job.settings.phases)
     loop = job.settings.loop
     whole = dataclasses.replace(loop, steps=total_steps(loop, phases))
@@ -190,6 +196,7 @@ def _phases(job: _Job) -> Generator[Event, None, None]:
                 lines=(f"phase {phase.name} of {len(phases)}: {_said(job.settings.phases[number])}",)
             )
         task = _task(phase.settings, built, losses, faces, job.device)
+        task.consent = rights.model()
         if job.group.leads and not checkpoint.steps(job.run.checkpoints):
             own = phase.settings
             yield from forecast(task, own.loop, own.optimizer, own.average, job.device)
@@ -305,7 +312,7 @@ def _task(
     losses: dict[str, Weighted],
     faces: _Faces,
     device: torch.device,
-) -> SwapTask:
+) -> ConsentedTask:
     """What the loop drives."""
     feed = SwapFeed(
         faces.source,
@@ -319,7 +326,7 @@ def _task(
         sampling=settings.sampling,
         transfer=None if settings.color_transfer.name == "none" else settings.color_transfer,
     )
-    return SwapTask(
+    return ConsentedTask(
         model,
         feed,
         losses,
@@ -380,15 +387,11 @@ def _check(source: FaceSet, target: FaceSet) -> None:
                 f"{FEWEST_FACES}; "
                 "extract more footage, or undo rejections"
             )
-        for seed in performer_seeds(faces):
+        # seeds of performers, as their footage declared them
+        for seed in (int(seed) for line in faces.sources.values() for seed in line.get("performers", ())):
             if seed >= TEST_SEEDS_FROM:
                 raise FaceSetError(
                     f"the {name}'s face set {faces.path} shows performer {seed}: seeds from "
                     f"{TEST_SEEDS_FROM} up belong "
                     "to the evaluation's test half and are never trained on; draw another performer"
                 )
-
-
-def performer_seeds(faces: FaceSet) -> list[int]:
-    """Seeds of the performers in a face set, as its footage declared them."""
-    return [int(seed) for line in faces.sources.values() for seed in line.get("performers", ())]

@@ -4,6 +4,8 @@
 (``{"lane": "performer", "seed": 7, "drawn": {"a.mp4": {…}}}``). Of every file a few crops are drawn again.
 Drawing a person takes seconds, so this machine keeps a receipt of what it has compared
 (``UNDERSTUDY_HOME/proofs.txt``); it fits these settings and these pixels only, and does not travel.
+
+Training comes here too, on machines that have no video library: what needs one is loaded where it is used.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ import hashlib
 import json
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, cast
@@ -27,11 +29,10 @@ from understudy.errors import ConsentError, DataError, OutputError
 from understudy.faces.faceset import FaceSet
 from understudy.faces.records import FaceRecord
 from understudy.image.warp import crop
-from understudy.performers.draw import PerformersSettings, scene_of
 from understudy.performers.motion import Motion
 from understudy.performers.performer import Performer
 from understudy.performers.renderer import render
-from understudy.performers.truth import drawn_with, truth_folder
+from understudy.performers.scene import Occluder, Scene
 from understudy.provenance.consent import canonical
 from understudy.provenance.keys import private_folder
 from understudy.provenance.standing import (
@@ -64,6 +65,8 @@ def declare_performers(face_set: Path, footage: Iterable[Path], *, home: Path | 
     Returns:
         Whether it is in that lane now. One that stands on something else stays as it is.
     """
+    from understudy.performers.truth import drawn_with, truth_folder
+
     said = _said(face_set)
     if said and said.get("lane") != "performer":
         return False
@@ -131,7 +134,7 @@ def doubt(faces: FaceSet, said: Mapping[str, Any], *, home: Path | None = None) 
             continue
         known = {record.frame: record for record, _ in pictures}
 
-        def again(frame: int, settings: PerformersSettings = settings, known: Any = known) -> np.ndarray:  # noqa: ANN401  # bound now, not when it is called
+        def again(frame: int, settings: _Drawn = settings, known: Any = known) -> np.ndarray:  # noqa: ANN401  # bound now, not when it is called
             return draw_crop(settings, known[frame], faces)
 
         if not prove_performer({r.frame: p for r, p in pictures}, again, TOLERANCE):
@@ -140,22 +143,35 @@ def doubt(faces: FaceSet, said: Mapping[str, Any], *, home: Path | None = None) 
     return ""
 
 
-def draw_crop(settings: PerformersSettings, record: FaceRecord, faces: FaceSet) -> UInt8[np.ndarray, "s s 3"]:
+def draw_crop(settings: _Drawn, record: FaceRecord, faces: FaceSet) -> UInt8[np.ndarray, "s s 3"]:
     """A face of the set, drawn again from the seed and cut out as it was."""
     side = int(record.data["size"])
     picture = cv2.convertScaleAbs(_draw(settings, record.frame), alpha=255.0)
     return crop(picture, record.alignment.crop_matrix(side), side)
 
 
-def _draw(settings: PerformersSettings, frame: int) -> np.ndarray:
+def _draw(settings: _Drawn, frame: int) -> np.ndarray:
     """Frame of the clip that ``performers.draw`` writes with these settings."""
     seconds = frame / settings.fps
-    performer, motion = (
-        _person(settings.seed),
-        Motion.from_seed(settings.seed if settings.motion is None else settings.motion),
-    )
     reach = 0.5 - 0.5 * math.cos(2 * math.pi * seconds / _REACH_SECONDS)
-    return render(performer, motion.state(seconds), scene_of(settings), settings.size, reach).picture
+    scene = Scene.from_seed(settings.scene, settings.occluder)
+    if settings.background is not None:
+        scene = replace(scene, background=settings.background)
+    state = Motion.from_seed(settings.motion).state(seconds)
+    return render(_person(settings.seed), state, scene, settings.size, reach).picture
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Drawn:
+    """What of ``performers.draw.PerformersSettings`` a frame depends on."""
+
+    seed: int
+    motion: int
+    scene: int
+    background: int | None
+    occluder: Occluder
+    fps: int
+    size: tuple[int, int]
 
 
 @lru_cache(maxsize=2)
@@ -172,11 +188,20 @@ def _stored(faces: FaceSet, records: list[FaceRecord]) -> list[tuple[FaceRecord,
     return [(there[place], faces.read_crop(there[place])) for place in places]
 
 
-def _settings(plain: Mapping[str, Any], face_set: Path) -> PerformersSettings:
+def _settings(plain: Mapping[str, Any], face_set: Path) -> _Drawn:
     try:
-        told = {key: tuple(value) if isinstance(value, list) else value for key, value in plain.items()}
-        return PerformersSettings(**cast("dict[str, Any]", told))
-    except (TypeError, ValueError) as error:
+        seed, (width, height) = int(plain["seed"]), plain["size"]
+        motion, scene, background = (plain.get(name) for name in ("motion", "scene", "background"))
+        return _Drawn(
+            seed=seed,
+            motion=seed if motion is None else int(motion),
+            scene=seed if scene is None else int(scene),
+            background=None if background is None else int(background),
+            occluder=plain.get("occluder", "none"),
+            fps=int(plain["fps"]),
+            size=(int(width), int(height)),
+        )
+    except (KeyError, TypeError, ValueError) as error:
         raise ConsentError(
             f"{face_set / FILE}: cannot be read ({error}); attach the face set again"
         ) from None

@@ -15,7 +15,7 @@ from typing import Any, Literal, cast
 from understudy.errors import CheckpointError, ConsentError
 from understudy.provenance.consent import ConsentStore, Permission
 from understudy.provenance.proof import proved
-from understudy.provenance.standing import Lane, Standing, refusal_of, require_usable
+from understudy.provenance.standing import Lane, Standing, refusal_of, require_usable, without_record
 from understudy.provenance.visible import PRESETS
 
 Label = Literal["record", "eu-modified", "eu-modified-always", "gb45438", "research"]
@@ -101,14 +101,12 @@ def usable(
 
 def one_line(standings: Iterable[Standing], folders: Iterable[Path]) -> str:
     """A sentence about the face sets without a record, with the command that mends it; empty for none."""
-    pairs = list(zip(standings, folders, strict=True))
-    lacking = [folder for standing, folder in pairs if standing.lane == "none"]
-    if not lacking:
-        return ""
-    if len(lacking) == 1 or any("synthetic" in standing.sentence for standing, _ in pairs):
-        return "; ".join(standing.sentence for standing, _ in pairs if standing.lane == "none")
-    names = " and ".join(folder.name for folder in lacking)
-    commands = " && ".join(f"understudy consent attach {folder} --record ID" for folder in lacking)
+    pairs = [pair for pair in zip(standings, folders, strict=True) if pair[0].lane == "none"]
+    plain = [folder for standing, folder in pairs if standing == without_record(folder)]
+    if len(plain) < 2:
+        return "; ".join(standing.sentence for standing, _ in pairs)
+    names = " and ".join(folder.name for folder in plain)
+    commands = " && ".join(f"understudy consent attach {folder} --record ID" for folder in plain)
     return (
         f"{names} have no consent record: every frame of the result will carry the label AI MODIFIED. "
         f"To change that: {commands}"
@@ -140,13 +138,22 @@ def said_by_model(weights: Path) -> dict[str, dict[str, str]]:
     Raises:
         CheckpointError: it is no safetensors file.
     """
+    said: Any = _header(weights).get("consent", {})
+    return {name: dict(said[name]) for name in ("source", "target") if name in said}
+
+
+def name_of_model(weights: Path) -> str:
+    """Kind of a swapper's model; empty when the file does not say."""
+    return str(_header(weights).get("model", ""))
+
+
+def _header(weights: Path) -> dict[str, Any]:
+    """What ``training.rundir.save_swapper`` put into the header."""
     try:
         with weights.open("rb") as file:
             length = int.from_bytes(file.read(8), "little")
             head: Any = json.loads(file.read(min(length, 100_000_000)))
-        metadata: dict[str, str] = head.get("__metadata__", {})
-        said: Any = json.loads(metadata["swapper"]).get("consent", {}) if "swapper" in metadata else {}
-        return {name: dict(said[name]) for name in ("source", "target") if name in said}
+        return dict(json.loads(head.get("__metadata__", {}).get("swapper", "{}")))
     except (OSError, ValueError, TypeError, AttributeError) as error:
         raise CheckpointError(f"{weights}: cannot be read ({error}); bring it back from a copy") from None
 
