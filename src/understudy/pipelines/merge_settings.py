@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +11,8 @@ from typing import Any, Protocol, runtime_checkable
 from understudy.contracts import Frame
 from understudy.errors import ConfigError
 from understudy.pipelines.composite import CompositeSettings
+from understudy.provenance.rights import Label
+from understudy.provenance.signer import SigningSettings
 from understudy.video.encoding import Encoding
 from understudy.video.info import VideoInfo
 from understudy.video.writer import check_output
@@ -29,6 +32,15 @@ class MergeSettings:
     """Colour, mask and blend."""
     encode: Encoding = field(default_factory=Encoding)
     """Codec and quality of a video."""
+    label: Label = "record"
+    """The visible label: record, what the consent records owe (without one, AI MODIFIED on every frame);
+    a preset's name draws that one besides."""
+    master: bool = False
+    """A master for further work, without label and mark; everybody in it needs a consent record."""
+    source_faces: Path | None = None
+    """The face set that the swapper was trained on, if a consent record was attached to it since."""
+    sign: SigningSettings = field(default_factory=SigningSettings)
+    """With which key the result is signed; none: this installation's own."""
     segment: int = 288
     """Frames of a segment: at most so many are made again after an interruption."""
     workers: int = 1
@@ -44,6 +56,22 @@ class MergeSettings:
             raise ConfigError(f"segment: wanted 1 frame or more, got {self.segment}")
         if self.workers < 1:
             raise ConfigError(f"workers: wanted 1 or more, got {self.workers}")
+
+
+def parse_frames(text: str) -> tuple[int, int | None]:
+    """``120:180``, ``120:``, ``:180`` or ``120`` as the first frame and the one after the last.
+
+    Raises:
+        ConfigError: it is none of these, or no frame is in it.
+    """
+    match = re.fullmatch(r"(\d*)(:?)(\d*)", text.strip())
+    if not match or text.strip() == "" or (not match[2] and match[3]):
+        raise ConfigError(f"frames: wanted 120:180, 120:, :180 or 120, got {text!r}")
+    start = int(match[1] or 0)
+    stop = int(match[3]) if match[3] else None if match[2] else start + 1
+    if stop is not None and stop <= start:
+        raise ConfigError(f"frames: there is none in {text!r}; the end is excluded")
+    return start, stop
 
 
 @runtime_checkable
