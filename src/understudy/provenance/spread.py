@@ -1,0 +1,247 @@
+"""Our invisible mark: 64 bits in the luma of every frame, by a key, without a network.
+
+``codeword`` makes symbols of the bits, ``image.spread_spectrum`` spreads them over a small square, and
+``image.masking`` says what can be hidden where. Here they meet, and time comes in:
+
+* The pattern is *held*: strengths and tolerance follow the picture slowly and begin anew at a cut; where
+  the tolerance falls it falls at once. A still pattern does not flicker, and codecs carry what is still from
+  frame to frame instead of coding it anew.
+* Frames are *pooled*: features add up over frames before anything is decided.
+
+A marked frame depends on the frames before it since the last ``begin``, and on nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float, Float32
+from torch import Tensor
+
+from understudy.contracts import Frame
+from understudy.image.masking import FINE, add_to_luma, halve, small_luma, tolerance
+from understudy.image.registration import Placement, place, search
+from understudy.image.spread_spectrum import SIDE, Spread, features
+from understudy.provenance.codeword import (
+    SYMBOLS,
+    SYNC_SYMBOLS,
+    bits_of,
+    number_of,
+    read_bits,
+    symbols_of,
+    sync_symbols,
+)
+from understudy.provenance.marker import Reading, tail
+
+ALGORITHM = "org.understudy.spread.1"
+PSNR = 44.3
+"""Decibels of a marked frame that are aimed at; rounding takes a little, the stretching gives a little."""
+CUT = 12.0
+"""Mean change of luma between frames, in 1/219, from which a new shot is assumed."""
+KEPT = 24
+"""Frames of which the picture is kept for the search for a crop."""
+REFINED = 6
+"""Candidates of that search that are read."""
+_RISE = 1.25  # how far the tolerance may exceed that of the present frame
+
+
+class SpreadMarker:
+    """Marks and reads with one key.
+
+    Args:
+        key: secret bytes.
+        psnr: of a marked frame, decibels, at least; luma against white.
+        hold: how much of the frame before stays in the pattern, 0 to 1.
+        boosts: how much better than the others each symbol shall be heard; None: all alike.
+    """
+
+    algorithm = ALGORITHM
+
+    def __init__(
+        self,
+        key: bytes,
+        *,
+        psnr: float = PSNR,
+        hold: float = 0.9,
+        boosts: Float[Tensor, "192"] | None = None,
+    ) -> None:
+        self.key, self.psnr, self.hold, self.boosts = key, psnr, hold, boosts
+        self.spread = Spread(key, SYMBOLS)
+
+    def begin(self, number: int) -> Callable[[Frame], Frame]:
+        """See ``Marker``."""
+        return _Stamp(self, number)
+
+    def gatherer(self) -> SpreadGatherer:
+        """See ``Marker``."""
+        return SpreadGatherer(self.spread)
+
+
+class _Stamp:
+    """Marks frames in order."""
+
+    def __init__(self, marker: SpreadMarker, number: int) -> None:
+        self.marker = marker
+        self.symbols = torch.from_numpy(symbols_of(number).astype(np.float32))
+        self._square: np.ndarray | None = None
+        self._tolerance: np.ndarray | None = None
+        self._amplitudes: Tensor | None = None
+
+    @torch.no_grad()
+    def __call__(self, frame: Frame) -> Frame:
+        marker = self.marker
+        fine = small_luma(frame, FINE * SIDE, FINE * SIDE)
+        square, allowed = halve(fine), tolerance(fine)
+        if self._square is None or float(np.abs(square - self._square).mean()) > CUT:
+            self._tolerance = self._amplitudes = None
+        self._square = square
+        if self._tolerance is not None:
+            slow = marker.hold * self._tolerance + (1.0 - marker.hold) * allowed
+            allowed = np.minimum(slow, _RISE * allowed)
+        self._tolerance = allowed
+        where = torch.from_numpy(allowed)
+        energy = SIDE**2 * 219.0**2 * 10.0 ** (-marker.psnr / 10.0)
+        wanted = marker.spread.amplitudes(
+            torch.from_numpy(square), self.symbols, where, energy, marker.boosts
+        )
+        if self._amplitudes is not None:
+            wanted = marker.hold * self._amplitudes + (1.0 - marker.hold) * wanted
+        self._amplitudes = wanted
+        pattern = marker.spread.pattern(wanted * self.symbols, where)
+        spent = float((pattern**2).sum())
+        if spent > energy:
+            pattern = pattern * (energy / spent) ** 0.5
+        return add_to_luma(frame, pattern.numpy())
+
+
+class SpreadGatherer:
+    """Pools the features of frames; see ``Gatherer``."""
+
+    def __init__(self, spread: Spread) -> None:
+        self.spread = spread
+        self.frames = 0
+        self.looks = 0
+        self.pooled: Tensor | None = None
+        self._kept: list[np.ndarray] = []
+        self._shape = (1, 1)
+
+    @torch.no_grad()
+    def add(self, frame: Frame) -> None:
+        """Takes a frame in."""
+        fine = small_luma(frame, FINE * SIDE, FINE * SIDE)
+        heard = features(torch.from_numpy(halve(fine)))
+        self.pooled = heard if self.pooled is None else self.pooled + heard
+        self.frames += 1
+        self._shape = (frame.width, frame.height)
+        if len(self._kept) < KEPT:
+            self._kept.append(fine)
+
+    def read(self, known: Collection[int] = ()) -> Reading:
+        """Reads the pooled frames, taken for uncropped."""
+        assert self.pooled is not None, "frames were added"
+        self.looks += 1
+        return read_pooled(self.spread, self.pooled, known, frames=self.frames, tries=self.looks)
+
+    @torch.no_grad()
+    def search(self, known: Collection[int] = ()) -> Reading:
+        """Looks for the crop by the sync, then reads at the likeliest places."""
+        assert self.pooled is not None, "frames were added"
+        sync = np.zeros(SYMBOLS, np.float32)
+        sync[:SYNC_SYMBOLS] = sync_symbols()
+        found = search(self.spread, torch.from_numpy(sync), self._kept, self._shape)
+        best: Reading | None = None
+        for candidate in found.best[:REFINED]:
+            pooled = place_all(self._kept, candidate)
+            reading = read_pooled(
+                self.spread,
+                pooled,
+                known,
+                frames=len(self._kept),
+                tries=self.looks + found.tries,
+                placement=candidate,
+            )
+            if best is None or reading.p_value < best.p_value:
+                best = reading
+        return best if best is not None else self.read(known)
+
+
+def place_all(kept: Sequence[Float32[np.ndarray, "f f"]], placement: Placement) -> Float[Tensor, " n"]:
+    """Features of frames, laid where they were in the marked picture, and added up."""
+    squares = torch.from_numpy(np.stack([place(each, placement) for each in kept]))
+    return (features(squares) * placement.coefficients()).sum(0)
+
+
+def read_pooled(
+    spread: Spread,
+    pooled: Float[Tensor, " n"],
+    known: Collection[int] = (),
+    *,
+    frames: int = 1,
+    tries: float = 1.0,
+    placement: Placement | None = None,
+) -> Reading:
+    """The likeliest mark in pooled features.
+
+    Args:
+        spread: the key's.
+        pooled: sum of ``features`` over frames.
+        known: numbers that are expected.
+        frames: how many were pooled.
+        tries: at how many places was looked; the p-value pays for them.
+        placement: the part of the picture that is seen; None: all of it.
+    """
+    total = float((pooled.double() ** 2).sum()) ** 0.5 or 1.0
+    heard = spread.gather(pooled * spread.signs).double().numpy() / total
+    sync = np.zeros(SYMBOLS)
+    sync[:SYNC_SYMBOLS] = sync_symbols()
+    power = spread.gather(pooled.double() ** 2).numpy()[:SYNC_SYMBOLS].sum() ** 0.5 / total
+    presence = float(heard @ sync) / max(power, 1e-9)
+    # three ways to an answer: the sync alone, the number that is read, the numbers that are expected
+    answers: list[tuple[float, float, int | None, bool]] = [
+        (tail(presence, 3.0 * tries), presence, None, False)
+    ]
+    number = number_of(read_bits(spread.scores(pooled).numpy()))
+    if number is not None:
+        score = float(heard @ symbols_of(number))
+        answers.append((tail(score, 3.0 * tries * 2.0**32), score, number, number in known))
+    if known:
+        numbers = list(known)
+        scores = np.stack([symbols_of(each) for each in numbers]) @ heard
+        first = int(scores.argmax())
+        score = float(scores[first])
+        answers.append((tail(score, 3.0 * tries * len(numbers)), score, numbers[first], True))
+    p_value, score, number, expected = min(answers, key=lambda answer: answer[0])
+    return Reading(
+        number=number,
+        p_value=p_value,
+        score=score,
+        frames=frames,
+        region=placement.region if placement else (0.0, 0.0, 1.0, 1.0),
+        known=expected,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class BitReport:
+    """How well a mark that is known to be there is heard; for benchmarks and for strengthening."""
+
+    bits: float
+    """Share of the 64 bits that are read right."""
+    symbols: float
+    """Share of the 192 symbols."""
+    scores: Float32[np.ndarray, "192"]
+    """Each symbol's score, positive where it is right."""
+
+
+def compare(spread: Spread, pooled: Float[Tensor, " n"], number: int) -> BitReport:
+    """How much of a number is read from pooled features."""
+    scores = spread.scores(pooled).numpy()
+    right = (scores * symbols_of(number)).astype(np.float32)
+    return BitReport(
+        bits=float((read_bits(scores) == bits_of(number)).mean()),
+        symbols=float((right > 0).mean()),
+        scores=right,
+    )
