@@ -61,7 +61,7 @@ def _prores(profile: str, *formats: str) -> Codec:
 
 def _dnxhr(profile: str, *formats: str) -> Codec:
     options = {"profile": f"dnxhr_{profile}"}
-    return Codec(encoder="dnxhd", containers=("mov", "matroska"), formats=formats, options=options)
+    return Codec(encoder="dnxhd", containers=("mov",), formats=formats, options=options)
 
 
 CODECS: Final = {
@@ -125,6 +125,8 @@ def encoder_formats(encoder: str) -> list[str]:
         ) from error
     names = [item.name for item in formats]
     foreign = ("yuvj", "nv", "pal", "mono", "ya", "p0", "p2", "x2")
+    if encoder == "libx265":
+        foreign += ("yuva",)  # listed, but few builds of x265 can write a second layer
     out = [
         name for name in names if not name.startswith(foreign) and not name.endswith("be") and "f" not in name
     ]

@@ -88,7 +88,7 @@ def _resampled(frame: Frame, layout: PixelFormat) -> tuple[np.ndarray, ...]:
         planes.append(np.full_like(planes[0], (1 << source.depth) - 1))
     across, down = source.shift_x - layout.shift_x, source.shift_y - layout.shift_y
     for channel in (1, 2):
-        chroma = planes[channel]
+        chroma = planes[channel].astype(np.float32) if across or down else planes[channel]
         if across or down:
             size = (-(-frame.width >> layout.shift_x), -(-frame.height >> layout.shift_y))
             tall = (-(-frame.width >> source.shift_x), size[1])

@@ -6,6 +6,7 @@ This is how a long render survives an interruption: each part is a whole file, a
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ def join_parts(
     sound_from: Path | None = None,
     metadata: Mapping[str, str] | None = None,
     finish: Sequence[Callable[[Path], object]] = (),
+    begin: Fraction | None = None,
 ) -> None:
     """Writes one file from parts that follow each other in time.
 
@@ -40,6 +42,7 @@ def join_parts(
         metadata: tags of the container, added to those of ``like``.
         finish: called with the whole file, in this order, before it gets its name; for what is written into
             it in place. An error of theirs leaves no file.
+        begin: seconds at which the first picture is shown; None: as the parts say.
 
     Raises:
         OutputError: the disk is full or the container refuses a track.
@@ -58,7 +61,8 @@ def join_parts(
                 container = av.open(
                     file, "w", format=kind, container_options=muxer_options(kind, stream.time_base, rates)
                 )
-                _join(parts, container, stream, {**kept_tags(like), **(metadata or {})}, sound_from)
+                tags = {**kept_tags(like), **(metadata or {})}
+                _join(parts, container, stream, tags, sound_from, begin)
         except (OSError, av.error.FFmpegError) as error:
             raise OutputError(
                 f"{output}: cannot be written: {getattr(error, 'strerror', None) or error}"
@@ -73,17 +77,24 @@ def _join(
     template: Any,  # noqa: ANN401
     tags: Mapping[str, str],
     sound_from: Path | None,
+    begin: Fraction | None,
 ) -> None:
     with container:
         container.metadata.update(tags)
-        stream = container.add_stream_from_template(template)
+        # opaque: the decoder of AV1 has no encoder of its name, from which a template would be made
+        stream = container.add_stream_from_template(template, opaque=True)
         stream.time_base = template.time_base
+        if container.format.name in ("mp4", "mov"):
+            # four letters: the profile of ProRes, and what Apple's players want of H.265
+            stream.codec_context.codec_tag = template.codec_context.codec_tag
         sound = SoundCopy(sound_from, container) if sound_from else None
         header = bytes(template.codec_context.extradata or b"")
-        times = decoding_times([packet.pts for packet in _packets(parts, header)])
+        shown = [packet.pts for packet in _packets(parts, header)]
+        shift = 0 if begin is None else round(begin / template.time_base) - min(shown)
+        times = decoding_times([time + shift for time in shown])
         try:
             for packet, time in zip(_packets(parts, header), times, strict=True):
-                packet.dts = time
+                packet.pts, packet.dts = packet.pts + shift, time
                 at = packet.pts * packet.time_base
                 packet.stream = stream
                 container.mux_one(packet)

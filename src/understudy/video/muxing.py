@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from io import BytesIO
 from pathlib import Path
@@ -13,8 +13,9 @@ from typing import Any
 import av
 import av.error
 from av.codec.context import Flags
+from av.packet import Packet
 
-from understudy.contracts import Frame
+from understudy.contracts import ColorTags, Frame
 from understudy.errors import VideoError
 from understudy.video.convert import converted
 from understudy.video.encoding import Plan, space_number
@@ -51,6 +52,7 @@ class Muxer:
     ) -> None:
         self.plan = chosen
         self.time_base = first.time_base
+        self._muxed = 0
         sound_rates = [track.sample_rate for track in like.sound] if like else []
         self._container: Any = av.open(
             file,
@@ -108,13 +110,25 @@ class Muxer:
         picture.color_range = 2 if color.full_range else 1  # ProRes writes the tags of every frame into it
         picture.colorspace = 0 if self.plan.layout.kind == "rgb" else space_number(color)
         picture.color_primaries, picture.color_trc = color.primaries, color.transfer
-        self._container.mux(self._stream.encode(picture))
+        self._mux(self._stream.encode(picture))
         if self.sound:
             self.sound.feed(pts * self.time_base)
 
+    def _mux(self, packets: Sequence[Packet[Any]], *, end: bool = False) -> None:
+        if end and not self._muxed and sorted(p.pts or 0 for p in packets) == [p.pts for p in packets]:
+            for (
+                packet
+            ) in packets:  # of fewer frames than it reorders x265 leaves the decoding times undefined
+                packet.dts = packet.pts
+        if self.plan.encoder == "dnxhd":
+            for packet in packets:
+                tag_color_volume(packet, self.plan.color)
+        self._container.mux(packets)
+        self._muxed += len(packets)
+
     def finish(self) -> None:
         """Mux what the encoder still holds and the rest of the sound, and write the container's end."""
-        self._container.mux(self._stream.encode(None))
+        self._mux(self._stream.encode(None), end=True)
         if self.sound:
             self.sound.finish()
         self._container.close()
@@ -126,6 +140,18 @@ class Muxer:
             sound.close()
         with contextlib.suppress(av.error.FFmpegError, OSError):
             self._container.close()
+
+
+def tag_color_volume(packet: Packet[Any], color: ColorTags) -> None:
+    """Write into a DNxHR picture which matrix it has, which FFmpeg's encoder leaves at BT.709.
+
+    Two bits of the picture's header (SMPTE ST 2019-1, "colour volume"): BT.709, BT.2020, BT.2020 with
+    constant luminance, or told by the container.
+    """
+    data = bytearray(bytes(packet))
+    volume = {"bt709": 0, "bt2020": 1}.get(color.matrix, 3)
+    data[0x2C] = data[0x2C] & ~0b110 | volume << 1
+    packet.update(bytes(data))
 
 
 def with_light(chosen: Plan, light: Mapping[str, str]) -> dict[str, str]:
