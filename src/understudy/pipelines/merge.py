@@ -7,18 +7,22 @@ call that was interrupted goes on after the last whole segment.
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from understudy import config, durable
-from understudy.errors import FaceSetError, NoFaceError
+from understudy import durable
+from understudy.errors import ConfigError, FaceSetError, NoFaceError
 from understudy.events import Event, StageDone, StageStarted, Warned
 from understudy.faces.faceset import FaceSet
 from understudy.pipelines.footage import open_footage
-from understudy.pipelines.merge_render import Renderer, RenderOrder, person_segmenter, publish
-from understudy.pipelines.merge_report import Clock, summary_of
+from understudy.pipelines.merge_plan import MergePlan
+from understudy.pipelines.merge_preview import Trial, preview, try_settings
+from understudy.pipelines.merge_render import Renderer, RenderOrder, Step, publish, settings_of
+from understudy.pipelines.merge_report import Clock, remarks_on, summary_of
+from understudy.pipelines.merge_rights import MergeRights, public
 from understudy.pipelines.merge_segments import (
     Journal,
     SegmentReport,
@@ -29,13 +33,22 @@ from understudy.pipelines.merge_segments import (
 from understudy.pipelines.merge_settings import STAGE, Finish, MergeSettings, Station, check_merge
 from understudy.pipelines.merge_workers import render_in_processes
 from understudy.pipelines.setup import fetch_weights, one_thread
-from understudy.pipelines.swapper import Swapper
 from understudy.provenance.labels import container_tags, file_hash, fingerprint, write_sidecar
+from understudy.segmenters import SEGMENTERS
 from understudy.video.info import VideoInfo
 from understudy.video.join import join_parts
 from understudy.video.writer import is_folder
 
-__all__ = ["STAGE", "MergeSettings", "Station", "check_merge", "merge", "parts_folder", "weights_file"]
+__all__ = [
+    "STAGE",
+    "MergeSettings",
+    "Station",
+    "check_merge",
+    "look",
+    "merge",
+    "parts_folder",
+    "weights_file",
+]
 
 
 def merge(
@@ -46,6 +59,8 @@ def merge(
     settings: MergeSettings,
     *,
     persons: tuple[int, ...] | None = None,
+    plan: MergePlan | None = None,
+    frames: tuple[int, int | None] = (0, None),
     facts: dict[str, Any] | None = None,
     stations: Sequence[Station] = (),
     finish: Sequence[Finish] = (),
@@ -58,14 +73,18 @@ def merge(
         faces: its face set.
         output: a video file, or a folder for images.
         settings: colour, mask, blend, codec.
-        persons: groups of the face set that are swapped; None for its main person.
+        persons: groups of the face set that are swapped; None for its main person. Those of the plan's cast
+            come on top.
+        plan: settings that change over time and from face to face, and other swappers.
+        frames: the first one, and the one after the last (None: the end); a part has no sound.
         facts: further plain data for the sidecar.
         stations: what is done to every finished frame before it is written, in this order.
         finish: what is done to the whole video before it gets its final name, in this order.
 
     Raises:
         NoFaceError: the face set has no face of this footage.
-        OutputError: the output cannot be written.
+        ConsentError: a consent record forbids it.
+        OutputError: the output cannot be written or signed.
     """
     one_thread()
     durable.sweep(output.resolve().parent)  # what calls left there that were killed
@@ -73,7 +92,76 @@ def merge(
         info = reader.info
     for remark in check_merge(target, output, info, settings):
         yield Warned(message=remark)
-    chosen = faces.choose(persons) if persons is not None else faces
+    if frames != (0, None):
+        yield from _check_frames(frames, info)
+        info = dataclasses.replace(info, sound=())
+    chosen = faces.choose(_persons(faces, persons, plan))
+    _check_faces(chosen, target)
+    rights = MergeRights(weights_file(swapper_folder), target, chosen, output, info, settings)
+    yield from rights.begin()
+    stations, finish = (*rights.stations, *stations), (*finish, rights.finish)
+    order = RenderOrder(
+        swapper=swapper_folder,
+        target=target,
+        faces=faces.path,
+        persons=chosen.chosen,
+        output=output,
+        settings=settings,
+        stations=stations,
+        plan=plan,
+        start=frames[0],
+        stop=frames[1],
+    )
+    if settings_of(order).persons:
+        yield from fetch_weights([SEGMENTERS["person"]()])
+    renderer = Renderer(order)
+    if not renderer.records:
+        raise NoFaceError(
+            f"{faces.path} has no face of {target.name} to swap; extract it: understudy extract --input "
+            f"{target} -o {faces.path}"
+        )
+    yield StageStarted(stage=STAGE, detail=f"{target.name} to {output.name}", total=_total(order, info))
+    with renderer.reader:
+        key = render_key(swapper_folder, target, settings, chosen, renderer.records, stations, plan, frames)
+        journal = Journal(output, key)
+        for event in _render(order, renderer, journal, info):
+            yield event
+            if is_folder(output):
+                _publish(journal, finish)
+        rights.rendered(journal.reports())
+        if is_folder(output):
+            _publish(journal, finish)
+            rights.finish_folder()
+        else:
+            _join(journal, info, container_tags(key["run"]), finish, part=frames != (0, None))
+    summary = summary_of(journal.reports())
+    journal.remove()
+    yield from rights.end()
+    yield from remarks_on(journal.reports())
+    about = {**summary, **_facts(renderer, target, settings), **rights.facts()}
+    about |= facts or {}
+    sidecar = write_sidecar(output, about)
+    yield StageDone(stage=STAGE, summary={**summary, "output": str(output), "sidecar": str(sidecar)})
+
+
+def look(
+    swapper_folder: Path,
+    target: Path,
+    faces: FaceSet,
+    output: Path,
+    settings: MergeSettings,
+    *,
+    persons: tuple[int, ...] | None = None,
+    plan: MergePlan | None = None,
+    frames: tuple[int, int | None] = (0, None),
+    trials: Sequence[Trial] = (),
+) -> Iterator[Event]:
+    """Writes pictures to look at, beside where the result would be; see ``merge`` for the arguments.
+
+    ``trials`` are settings to compare; without any it is a contact sheet, and a strip of before and after.
+    """
+    one_thread()
+    chosen = faces.choose(_persons(faces, persons, plan))
     _check_faces(chosen, target)
     order = RenderOrder(
         swapper=swapper_folder,
@@ -82,34 +170,13 @@ def merge(
         persons=chosen.chosen,
         output=output,
         settings=settings,
-        stations=tuple(stations),
+        plan=plan,
+        start=frames[0],
+        stop=frames[1],
     )
-    if (segmenter := person_segmenter(order)) is not None:
-        yield from fetch_weights([segmenter])
-    renderer = Renderer(order)
-    if not renderer.records:
-        raise NoFaceError(
-            f"{faces.path} has no face of {target.name} to swap; extract it: understudy extract --input "
-            f"{target} -o {faces.path}"
-        )
-    yield StageStarted(stage=STAGE, detail=f"{target.name} to {output.name}", total=info.frames)
-    with renderer.reader:
-        key = render_key(swapper_folder, target, settings, chosen, renderer.records, stations)
-        journal = Journal(output, key)
-        for event in _render(order, renderer, journal, info):
-            yield event
-            if is_folder(output):
-                _publish(journal, finish)
-        if is_folder(output):
-            _publish(journal, finish)
-        else:
-            tags, sound = container_tags(key["run"]), info.path if info.sound else None
-            join_parts(journal.parts(), output, like=info, sound_from=sound, metadata=tags, finish=finish)
-    summary = summary_of(journal.reports())
-    journal.remove()
-    about = {**summary, **_facts(renderer.swapper, swapper_folder, target, settings), **(facts or {})}
-    sidecar = write_sidecar(output, about)
-    yield StageDone(stage=STAGE, summary={**summary, "output": str(output), "sidecar": str(sidecar)})
+    if settings_of(order).persons:
+        yield from fetch_weights([SEGMENTERS["person"]()])
+    yield from try_settings(order, trials) if trials else preview(order)
 
 
 def _check_faces(faces: FaceSet, target: Path) -> None:
@@ -133,17 +200,57 @@ def _check_faces(faces: FaceSet, target: Path) -> None:
         raise NoFaceError(f"{faces.path} has the persons {sorted(faces.persons())}, not {sorted(missing)}")
 
 
-def _facts(swapper: Swapper, folder: Path, target: Path, settings: MergeSettings) -> dict[str, Any]:
+def _facts(renderer: Renderer, target: Path, settings: MergeSettings) -> dict[str, Any]:
     """What the sidecar says of how the output was made."""
-    return {
-        "target": {"name": target.name, "fingerprint": fingerprint((target,))},
-        "swapper": {
-            "run": folder.resolve().parent.name,
+    order = renderer.order
+    made_by = [
+        {
+            "run": place.resolve().parent.name,
             "step": swapper.step,
-            "sha256": file_hash(weights_file(folder)),
-        },
-        "settings": config.dump(settings),
+            "sha256": file_hash(weights_file(place)),
+        }
+        for place, swapper in renderer.swappers
+    ]
+    out: dict[str, Any] = {
+        "target": {"name": target.name, "fingerprint": fingerprint((target,))},
+        "swapper": made_by[0],
+        "settings": public(settings),
     }
+    if order.plan:
+        out["plan"] = {key: value for key, value in order.plan.data.items() if key != "cast"}
+        out["cast"] = made_by[1:]
+    if order.start or order.stop is not None:
+        out["part"] = [order.start, order.stop]
+    return out
+
+
+def _persons(faces: FaceSet, persons: tuple[int, ...] | None, plan: MergePlan | None) -> tuple[int, ...]:
+    """Who is swapped: those asked for, and those who have a swapper of their own."""
+    chosen = dict.fromkeys(faces.chosen if persons is None else persons)
+    for entry in plan.cast if plan else ():
+        if entry.person is not None:
+            chosen[entry.person] = None
+        else:
+            chosen |= dict.fromkeys(record.person for record in faces.records if entry.fits(record))
+    return tuple(chosen)
+
+
+def _check_frames(frames: tuple[int, int | None], info: VideoInfo) -> Iterator[Event]:
+    """Says what a part lacks.
+
+    Raises:
+        ConfigError: the footage ends before it.
+    """
+    if info.frames_exact and frames[0] >= info.frames:
+        raise ConfigError(f"frames: {frames[0]} was wanted and the footage has {info.frames}, from 0")
+    if info.sound and info.kind == "video":
+        yield Warned(message="a part of the footage is rendered without its sound")
+
+
+def _total(order: RenderOrder, info: VideoInfo) -> int:
+    """How many frames there are to do, as the footage's index says."""
+    stop = info.frames if order.stop is None else min(order.stop, info.frames)
+    return max(1, stop - order.start)
 
 
 def _render(order: RenderOrder, renderer: Renderer, journal: Journal, info: VideoInfo) -> Iterator[Event]:
@@ -152,26 +259,41 @@ def _render(order: RenderOrder, renderer: Renderer, journal: Journal, info: Vide
         count = len(journal.done)
         yield Warned(message=f"going on at frame {start}: {count} parts of an earlier call are whole")
     told = set(journal.done)
-    clock = Clock(info.frames, start)
+    clock = Clock(_total(order, info), start)
     several = order.settings.workers > 1
-    steps = render_in_processes(order, journal, info.frames) if several else _render_here(renderer, journal)
-    for step in steps:
-        yield from clock.tick(step)
+    steps = render_in_processes(order, journal, clock.total) if several else _render_here(renderer, journal)
+    for frames, faces in steps:
+        yield from clock.tick(frames, faces)
         for report in journal.reports():
             if report.number not in told:
                 told.add(report.number)
                 yield from _remarks(report)
 
 
-def _render_here(renderer: Renderer, journal: Journal) -> Generator[int]:
-    """Renders what the journal lacks in this process; gives a 1 for every frame."""
+def _render_here(renderer: Renderer, journal: Journal) -> Generator[Step]:
+    """Renders what the journal lacks in this process; gives a step for every frame."""
     while not journal.complete:
         number = next(n for n in range(len(journal.done) + 1) if n not in journal.done)
         end = min((other for other in journal.done if other > number), default=None)
         for item in renderer.segments(number, end):
             if isinstance(item, SegmentReport):
                 journal.add(item)
-            yield item if isinstance(item, int) else 0
+            yield item if isinstance(item, tuple) else (0, 0)
+
+
+def _join(
+    journal: Journal, info: VideoInfo, tags: dict[str, str], finish: Sequence[Finish], *, part: bool
+) -> None:
+    """The segments as one file, with the footage's sound."""
+    join_parts(
+        journal.parts(),
+        journal.output,
+        like=info,
+        sound_from=info.path if info.sound else None,
+        metadata=tags,
+        finish=finish,
+        begin=info.first_pts * info.time_base if part else None,
+    )
 
 
 def _publish(journal: Journal, finish: Sequence[Finish]) -> None:

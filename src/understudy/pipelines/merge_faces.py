@@ -46,6 +46,8 @@ class FaceSettings(Protocol):
     """For faces of which nothing else is said."""
     reach: int
     """The most frames before and after one that any of the settings looks at."""
+    persons: bool
+    """Whether any of them asks for the segmenter of persons."""
 
     def of(self, record: FaceRecord) -> CompositeSettings:
         """Of one face."""
@@ -56,7 +58,7 @@ class SameForAll:
     """Every face is put in alike."""
 
     def __init__(self, common: CompositeSettings) -> None:
-        self.common, self.reach = common, reach_of(common)
+        self.common, self.reach, self.persons = common, reach_of(common), common.mask.person
 
     def of(self, record: FaceRecord) -> CompositeSettings:
         """Of one face."""
@@ -171,6 +173,11 @@ class FaceMerge:
     def faces_in(self, frame: int) -> int:
         """How many faces of a frame are swapped."""
         return sum(len(stage.by_frame.get(frame, ())) for stage in self.stages)
+
+    def largest_face(self, frame: int) -> Face | None:
+        """The largest of the swapped faces of a frame, in its swapper's crop mode; None without one."""
+        found = [stage.aligned(record) for stage in self.stages for record in stage.by_frame.get(frame, ())]
+        return max(found, key=lambda face: face.alignment.side, default=None)
 
     def render(
         self,

@@ -19,15 +19,22 @@ from understudy import config, durable
 from understudy.contracts import Frame
 from understudy.errors import ConfigError
 from understudy.faces.faceset import FaceSet
+from understudy.faces.records import FaceRecord
 from understudy.pipelines.footage import open_footage
-from understudy.pipelines.merge_faces import FaceMerge, SameForAll, SwapStage
+from understudy.pipelines.merge_faces import FaceMerge, FaceSettings, SameForAll, SwapStage
+from understudy.pipelines.merge_flicker import FlickerSampler
+from understudy.pipelines.merge_plan import MergePlan
 from understudy.pipelines.merge_segments import SegmentReport, part_name, parts_folder, stretches
 from understudy.pipelines.merge_settings import MergeSettings, Station
 from understudy.pipelines.setup import make_context
 from understudy.pipelines.swapper import Swapper
-from understudy.segmenters import SEGMENTERS, SegmenterSettings
+from understudy.segmenters import SEGMENTERS
 from understudy.video.stills import StillsWriter
 from understudy.video.writer import VideoWriter, is_folder
+
+ByFrame = dict[int, list[FaceRecord]]
+Step = tuple[int, int]
+"""By how many frames a render got further, and how many faces these had."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +55,8 @@ class RenderOrder:
     """Colour, mask, blend, codec."""
     stations: tuple[Station, ...] = ()
     """What is done to every finished frame."""
+    plan: MergePlan | None = None
+    """Settings that change, and other swappers; None: the same for every face."""
     start: int = 0
     """Number of the first frame."""
     stop: int | None = None
@@ -67,6 +76,7 @@ class RenderOrder:
             "output": str(self.output.resolve()),
             "settings": config.dump(self.settings),
             "stations": [_describe(station) for station in self.stations],
+            "plan": [self.plan.data, str(self.plan.path.resolve())] if self.plan else None,
             "start": self.start,
             "stop": self.stop,
         }
@@ -80,6 +90,7 @@ class RenderOrder:
             persons=tuple(data["persons"]),
             settings=config.merge(MergeSettings(), data["settings"]),
             stations=tuple(_remake(each) for each in data["stations"]),
+            plan=MergePlan(data["plan"][0], Path(data["plan"][1])) if data["plan"] else None,
             start=data["start"],
             stop=data["stop"],
         )
@@ -113,31 +124,28 @@ class Renderer:
         self.order = order
         self.reader = open_footage(order.target)
         faces = FaceSet.open(order.faces).choose(order.persons)
-        context = make_context(order.settings.device)
-        self.swapper = Swapper.load(order.swapper, context)
-        segmenter = person_segmenter(order)
         by_frame = faces.for_merging(order.target.name)
         self.records = [record for found in by_frame.values() for record in found]
-        stage = SwapStage(
-            self.swapper,
-            faces,
-            by_frame,
-            order.settings.batch,
-            SameForAll(order.settings.composite),
-            segmenter.build(context) if segmenter else None,
-        )
-        self.merge = FaceMerge([stage], order.stations)
+        context, settings = make_context(order.settings.device), settings_of(order)
+        segmenter = SEGMENTERS["person"]().build(context) if settings.persons else None
+        self.swappers: list[tuple[Path, Swapper]] = []
+        stages: list[SwapStage] = []
+        for place, found in _cast(order, by_frame).items():
+            swapper = Swapper.load(place, context)
+            self.swappers.append((place, swapper))
+            stages.append(SwapStage(swapper, faces, found, order.settings.batch, settings, segmenter))
+        self.merge = FaceMerge(stages, order.stations)
         self._folder = parts_folder(order.output)
 
     def close(self) -> None:
         """Close the footage."""
         self.reader.close()
 
-    def segments(self, first: int, end: int | None = None) -> Generator[int | SegmentReport]:
+    def segments(self, first: int, end: int | None = None) -> Generator[Step | SegmentReport]:
         """Renders segments ``first`` up to, not including, ``end`` (None: until the footage ends).
 
-        Gives a 1 for every frame, and a report of every segment; one of 0 frames where the footage has ended
-        before ``first``.
+        Gives a step for every frame, and a report of every segment; one of 0 frames where the footage has
+        ended before ``first``.
         """
         order, size = self.order, self.order.settings.segment
         start = order.start + first * size
@@ -177,9 +185,10 @@ class _Segment:
         self.faces: Counter[int] = Counter()
         self.without: list[int] = []
         self.files: list[str] = []
+        self.flicker = FlickerSampler(renderer.merge.largest_face)
 
-    def write(self) -> Generator[int, None, SegmentReport]:
-        """Writes it under its name, all or nothing; gives a 1 for every frame."""
+    def write(self) -> Generator[Step, None, SegmentReport]:
+        """Writes it under its name, all or nothing; gives a step for every frame."""
         part, order = self.renderer.part(self.number), self.renderer.order
         if not is_folder(order.output):
             encoding = order.settings.encode
@@ -198,11 +207,12 @@ class _Segment:
             part=part.name,
             faces={str(number): count for number, count in sorted(self.faces.items())},
             without=stretches(self.without),
+            flicker=tuple(self.flicker.pairs),
             files=tuple(self.files),
             remarks=tuple(event.message for event in writer.warnings),
         )
 
-    def _write(self, writer: VideoWriter | StillsWriter) -> Generator[int]:
+    def _write(self, writer: VideoWriter | StillsWriter) -> Generator[Step]:
         for target, finished in self.pairs:
             if target.index >= self.last:
                 self.following = target, finished
@@ -211,13 +221,30 @@ class _Segment:
             self.faces[count] += 1
             if not count:
                 self.without.append(target.index)
+            self.flicker.push(target, finished)
             writer.write(finished)
-            yield 1
+            yield 1, count
 
 
-def person_segmenter(order: RenderOrder) -> SegmenterSettings | None:
-    """The segmenter of persons, where any settings ask for it."""
-    return SEGMENTERS["person"]() if order.settings.composite.mask.person else None
+def settings_of(order: RenderOrder) -> FaceSettings:
+    """How each face is put in.
+
+    Raises:
+        ConfigError: the plan has something that does not fit.
+    """
+    common = order.settings.composite
+    return order.plan.for_faces(common) if order.plan else SameForAll(common)
+
+
+def _cast(order: RenderOrder, by_frame: Mapping[int, Sequence[FaceRecord]]) -> dict[Path, ByFrame]:
+    """Faces by frame, by the swapper that replaces them; the order's own comes first."""
+    entries = order.plan.cast if order.plan else []
+    out: dict[Path, ByFrame] = {order.swapper: {}, **{entry.swapper: {} for entry in entries}}
+    for frame, records in by_frame.items():
+        for record in records:
+            place = next((entry.swapper for entry in reversed(entries) if entry.fits(record)), order.swapper)
+            out[place].setdefault(frame, []).append(record)
+    return {place: found for place, found in out.items() if found or place == order.swapper}
 
 
 def publish(part: Path, output: Path, finish: Sequence[Callable[[Path], object]]) -> None:

@@ -22,11 +22,12 @@ from typing import Any
 
 from understudy import config, durable
 from understudy.faces.faceset import FaceRecord, FaceSet
+from understudy.pipelines.merge_plan import MergePlan
 from understudy.pipelines.merge_settings import MergeSettings, Station
 from understudy.provenance.labels import file_hash, fingerprint
 from understudy.video.writer import is_folder
 
-NOT_IN_KEY = ("device", "workers", "cluster")
+NOT_IN_KEY = ("device", "workers", "cluster", "sign", "source_faces")
 """Settings that change how long it takes and not what comes out."""
 
 
@@ -203,6 +204,8 @@ def render_key(
     faces: FaceSet,
     records: Sequence[FaceRecord],
     stations: Sequence[Station] = (),
+    plan: MergePlan | None = None,
+    frames: tuple[int, int | None] = (0, None),
 ) -> dict[str, Any]:
     """What the segments of a render are made from; those made from anything else are thrown away."""
     plain = {key: value for key, value in config.dump(settings).items() if key not in NOT_IN_KEY}
@@ -219,6 +222,9 @@ def render_key(
         "faces": chosen,
         "masks": hashlib.sha256(json.dumps(stamps).encode()).hexdigest(),
         "stations": [station.key() for station in stations],
+        "plan": plan.data if plan else None,
+        "cast": [file_hash(weights_file(entry.swapper)) for entry in plan.cast] if plan else [],
+        "frames": list(frames),
     }
 
 

@@ -1,9 +1,9 @@
 """A process that renders segments for another: ``python -m understudy.pipelines.merge_worker REPORTS``.
 
 It reads JSON lines from its standard input, first a ``RenderOrder``, then numbers of segments, and adds JSON
-lines to the file REPORTS: ``{"frames": n}`` now and then, ``{"report": …}`` for a finished segment, and
-``{"error": …, "message": …}`` before it ends for a reason that a person can act on. It ends when its input
-does, or when the process that started it is gone.
+lines to the file REPORTS: ``{"frames": n, "faces": m}`` now and then, ``{"report": …}`` for a finished
+segment, and ``{"error": …, "message": …}`` before it ends for a reason that a person can act on. It ends
+when its input does, or when the process that started it is gone.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class _Reports:
     def __init__(self, path: Path) -> None:
         self._file = path.open("a", encoding="utf-8")
         self._parent = os.getppid()
-        self._frames = 0
+        self._frames = self._faces = 0
         self._told = time.monotonic()
 
     def say(self, **data: Any) -> None:  # noqa: ANN401  # plain data
@@ -42,18 +42,19 @@ class _Reports:
         self._file.write(json.dumps(data) + "\n")
         self._file.flush()
 
-    def tick(self) -> None:
-        """One frame more."""
-        self._frames += 1
+    def tick(self, frames: int, faces: int) -> None:
+        """So many more."""
+        self._frames += frames
+        self._faces += faces
         if time.monotonic() - self._told >= _EVERY:
             self.tell()
             if os.getppid() != self._parent:
                 raise _OrphanedError
 
     def tell(self) -> None:
-        """How many frames there were since the last time."""
-        self.say(frames=self._frames)
-        self._frames, self._told = 0, time.monotonic()
+        """How much there was since the last time."""
+        self.say(frames=self._frames, faces=self._faces)
+        self._frames, self._faces, self._told = 0, 0, time.monotonic()
 
 
 def main(arguments: list[str]) -> int:
@@ -67,8 +68,8 @@ def main(arguments: list[str]) -> int:
         for line in sys.stdin:
             number = json.loads(line)
             for item in renderer.segments(number, number + 1):
-                if isinstance(item, int):
-                    reports.tick()
+                if isinstance(item, tuple):
+                    reports.tick(*item)
                 else:
                     reports.tell()
                     reports.say(report=item.to_json())

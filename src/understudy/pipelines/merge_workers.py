@@ -18,7 +18,7 @@ from typing import IO, Any
 
 from understudy import durable, errors
 from understudy.errors import UnderstudyError
-from understudy.pipelines.merge_render import RenderOrder
+from understudy.pipelines.merge_render import RenderOrder, Step
 from understudy.pipelines.merge_segments import Journal, SegmentReport
 
 _POLL = 0.05
@@ -58,8 +58,8 @@ class SegmentQueue:
         self.journal.add(report)
 
 
-def render_in_processes(order: RenderOrder, journal: Journal, frames: int) -> Generator[int]:
-    """Renders the segments that the journal lacks; gives, now and then, by how many frames it got further.
+def render_in_processes(order: RenderOrder, journal: Journal, frames: int) -> Generator[Step]:
+    """Renders the segments that the journal lacks; gives steps now and then.
 
     Args:
         order: what; its settings say in how many processes.
@@ -142,8 +142,8 @@ class _Worker:
         self.number = number
         self.tell(str(number))
 
-    def news(self, queue: SegmentQueue) -> Generator[int]:
-        """What it has said since the last look; gives numbers of frames.
+    def news(self, queue: SegmentQueue) -> Generator[Step]:
+        """What it has said since the last look; gives steps.
 
         Raises:
             UnderstudyError: it failed.
@@ -151,7 +151,7 @@ class _Worker:
         code = self.process.poll()
         for said in self._read():
             if "frames" in said:
-                yield said["frames"]
+                yield said["frames"], said["faces"]
             elif "report" in said:
                 queue.done(SegmentReport.from_json(said["report"]))
                 self.number = None
