@@ -28,7 +28,8 @@ from understudy.pipelines.composite import (
     TemporalSettings,
     composite,
 )
-from understudy.pipelines.compositor import Compositor
+from understudy.pipelines.compositor import Compositor, reach_of
+from understudy.pipelines.detail_settings import DetailSettings
 from understudy.pipelines.masks import MaskSettings, StoredMask
 
 COUNT = 14
@@ -310,3 +311,34 @@ def test_wrong_settings_are_refused():
         TemporalSettings(sameness=0.0)
     with pytest.raises(ConfigError, match="reach"):
         Compositor(CompositeSettings(), reach=9)
+
+
+def test_motion_blur_looks_at_the_neighbours(frames):
+    """The face goes eight pixels to the right a frame: a spot on it is smeared along that way only."""
+    swapped = torch.zeros(3, 3, 64, 64)
+    swapped[..., 28:36, 28:36] = 0.9
+    sharp = CompositeSettings(color_transfer=NoTransfer(), temporal=TemporalSettings(reach=0))
+    blurred = dataclasses.replace(sharp, detail=DetailSettings(shutter=720.0))
+    assert reach_of(sharp) == 0
+    assert reach_of(blurred) == 1
+    targets = [dataclasses.replace(face_at(110 + 8 * i, 110, 120, 0.0), frame=i) for i in range(3)]
+    jobs = [FaceJob(frame=i, face=target) for i, target in enumerate(targets)]
+    spread = []
+    for settings in (sharp, blurred):
+        compositor = Compositor(settings)
+        got = compositor.push_layered(frames[:3], jobs, swapped, None) + compositor.flush_layered()
+        light = got[1].layers[0].colors.mean(0)[40:88, 40:88]
+        spread.append([float((light.max(axis) > 0.1).sum()) for axis in (0, 1)])
+    assert spread[1][0] > 1.5 * spread[0][0]
+    assert spread[1][1] < 1.3 * spread[0][1]
+
+
+def test_a_face_can_be_made_larger(frames):
+    white = torch.full((1, 3, 32, 32), 0.95)
+    areas = []
+    for scale in (-30.0, 0.0, 30.0):
+        settings = CompositeSettings(color_transfer=NoTransfer(), detail=DetailSettings(scale=scale))
+        (got,) = composite(frames[:1], [FaceJob(frame=0, face=face_at(150, 110, 80))], white, None, settings)
+        areas.append(float((got.planes[0].astype(int) - frames[0].planes[0] > 20).sum()))
+    assert areas[2] / areas[1] == pytest.approx(1.3**2, rel=0.1)
+    assert areas[0] / areas[1] == pytest.approx(0.7**2, rel=0.1)

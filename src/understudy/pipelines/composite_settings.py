@@ -11,6 +11,7 @@ from understudy.color_transfers import COLOR_TRANSFERS, ColorTransfer
 from understudy.config import slot
 from understudy.errors import ConfigError
 from understudy.image.temporal import REACH
+from understudy.pipelines.detail_settings import DetailSettings
 from understudy.pipelines.masks import MaskSettings
 
 
@@ -48,6 +49,8 @@ class CompositeSettings:
     """How it is laid over the old one."""
     color_transfer_after: ColorTransfer = slot(COLOR_TRANSFERS, "none")
     """A second colour transfer, on the face as the blend has made it; it is then laid over once more."""
+    detail: DetailSettings = field(default_factory=DetailSettings)
+    """Its sharpness, grain and size, between the colours and the blend."""
     temporal: TemporalSettings = field(default_factory=TemporalSettings)
     """What is averaged along a track."""
     raw: Literal["no", "face", "mask", "learned"] = "no"

@@ -135,7 +135,8 @@ class Compositor:
 
 def reach_of(settings: CompositeSettings) -> int:
     """Frames before and after one that its composite looks at."""
-    return max(settings.temporal.reach, settings.temporal.mask)
+    neighbours = 1 if settings.detail.shutter else 0  # motion blur looks at the next frame
+    return max(settings.temporal.reach, settings.temporal.mask, neighbours)
 
 
 def _by_key(faces: Sequence[PreparedFace]) -> dict[_Key, PreparedFace]:
@@ -161,14 +162,17 @@ def _average(settings: CompositeSettings, run: Run[Averaged]) -> Averaged:
         known = [line for line in lines if line is not None]
         return weighted_window(known, near.middle, temporal.reach, temporal.sameness) if known else None
 
-    out = Averaged(
+    out = dataclasses.replace(
+        own,
         before=average([item.before for item in near.items]),
         after=average([item.after for item in near.items]),
+        points_before=run.items[run.middle - 1].points if run.middle else None,
+        points_after=run.items[run.middle + 1].points if run.middle + 1 < len(run.items) else None,
     )
     near = run.within(temporal.mask)
     masks = [item.masks for item in near.items if item.masks is not None]
     guides = [item.guide for item in near.items if item.guide is not None]
-    if own.masks is None or len(masks) < 2:
+    if len(masks) < 2:
         return out
     smooth = weighted_masks(masks, guides, near.middle, temporal.mask, temporal.sameness)
     return dataclasses.replace(out, masks=smooth)

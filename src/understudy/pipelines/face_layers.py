@@ -8,6 +8,7 @@ and settings are one batch.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -24,6 +25,7 @@ from understudy.errors import ShapeError
 from understudy.image.draw import hull_mask
 from understudy.image.warp import crop_frame
 from understudy.pipelines.composite_settings import CompositeSettings
+from understudy.pipelines.detail import Moment, apply_detail, enlarge, scaled_face
 from understudy.pipelines.masks import (
     MaskSettings,
     StoredMask,
@@ -81,6 +83,12 @@ class Averaged:
     """Contour and front at ``_IN_TIME``; None where they are not averaged."""
     guide: Tensor | None = None
     """What the frame shows there."""
+    points: Float32[np.ndarray, "n d"]
+    """Landmarks of the face, as it is pasted."""
+    points_before: Float32[np.ndarray, "n d"] | None = None
+    """Those of the track in the frame before; None where there is none, or nobody looked."""
+    points_after: Float32[np.ndarray, "n d"] | None = None
+    """Those in the next frame."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -88,6 +96,8 @@ class PreparedFace:
     """A face of which everything is known but what its neighbours in time say."""
 
     job: FaceJob
+    """Its face is of the size at which it is pasted."""
+    plate: Frame
     settings: CompositeSettings
     matrix: Float64[np.ndarray, "2 3"]
     base: Float[Tensor, "3 s s"]
@@ -136,6 +146,10 @@ def prepare_faces(
     if len(swapped) != len(jobs) or (masks is not None and len(masks) != len(jobs)):
         raise ShapeError("swapped faces and masks", f"{len(jobs)}, one a job", tuple(swapped.shape))
     chosen = [job.settings or settings for job in jobs]
+    jobs = [
+        dataclasses.replace(job, face=scaled_face(job.face, how.detail.scale))
+        for job, how in zip(jobs, chosen, strict=True)
+    ]
     sizes = [
         working_size(job.face.alignment.side * coverage, how.max_size)
         for job, how in zip(jobs, chosen, strict=True)
@@ -203,10 +217,11 @@ def _prepare(
         front = front * segmenter(base)
     own = min(size, swapped.shape[-1])
     faces = _resize(swapped, own, "bicubic")
-    averaged = _measure(settings, base, faces, contour, front)
+    averaged = _measure(settings, base, faces, contour, front, [job.face.points for job in jobs])
     return [
         PreparedFace(
             job=job,
+            plate=frames[job.frame],
             settings=settings,
             matrix=matrix,
             base=base[n],
@@ -242,7 +257,12 @@ def _stored(
 
 
 def _measure(
-    settings: CompositeSettings, base: Tensor, faces: Tensor, contour: Tensor, front: Tensor
+    settings: CompositeSettings,
+    base: Tensor,
+    faces: Tensor,
+    contour: Tensor,
+    front: Tensor,
+    points: Sequence[np.ndarray],
 ) -> list[Averaged]:
     """What a frame alone says of its faces.
 
@@ -271,7 +291,13 @@ def _measure(
         return None if values is None else values[number]
 
     return [
-        Averaged(before=row(before, n), after=row(after, n), masks=row(masks, n), guide=row(guide, n))
+        Averaged(
+            before=row(before, n),
+            after=row(after, n),
+            masks=row(masks, n),
+            guide=row(guide, n),
+            points=points[n],
+        )
         for n in range(len(faces))
     ]
 
@@ -292,6 +318,7 @@ def _finish(faces: Sequence[PreparedFace], averaged: Sequence[Averaged]) -> Tens
         mask = mask * soften_front(settings.mask, front)
     matrices = [face.matrix for face in faces]
     mask = weigh_regions(settings.mask, mask, [face.job.face.points for face in faces], matrices)
+    moved = apply_detail(moved, base, mask, _moments(faces, averaged), settings.detail)
     blended = settings.blend(base, moved, mask)
     if not isinstance(settings.color_transfer_after, NoTransfer):
         lines = [line.after for line in averaged]
@@ -326,7 +353,21 @@ def _recolored(
     swapped = torch.stack([face.swapped for face in faces])
     lines = [line.before for line in averaged]
     moved = _transferred(faces[0].settings.color_transfer, swapped, lines, base, mask)
-    return _resize(moved, base.shape[-1], "bicubic")
+    return enlarge(moved, base.shape[-1], faces[0].settings.detail.enhancer)
+
+
+def _moments(faces: Sequence[PreparedFace], averaged: Sequence[Averaged]) -> list[Moment]:
+    """Where and when each face is pasted, and how it moves."""
+    return [
+        Moment(
+            frame=face.plate,
+            face=face.job.face,
+            matrix=face.matrix,
+            before=line.points_before,
+            after=line.points_after,
+        )
+        for face, line in zip(faces, averaged, strict=True)
+    ]
 
 
 def _transferred(
