@@ -13,6 +13,7 @@ from collections.abc import Sequence
 COMMANDS: dict[str, str] = {
     "swap": "Put the source's face into the target's footage: extract, train, merge, in one go.",
     "extract": "Find, align and describe the faces of videos or pictures: footage to face set.",
+    "faces": "Say whether a source's faces are enough for a shot, and what they lack.",
     "train": "Train a swapper on two face sets.",
     "pretrain": "Teach a model faces in general, on synthetic people, for other runs to start from.",
     "features": "Train the small network that the perceptual loss and distance see with.",

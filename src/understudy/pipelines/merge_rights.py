@@ -8,15 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from understudy import config, durable
-from understudy.errors import ConfigError
+from understudy.errors import ConfigError, OutputError
 from understudy.events import Event, Warned
 from understudy.faces.faceset import FaceSet
 from understudy.pipelines.merge_segments import SegmentReport
-from understudy.pipelines.merge_settings import MergeSettings
+from understudy.pipelines.merge_settings import MergeSettings, Station
 from understudy.provenance.audit import note
-from understudy.provenance.claim import Edit
+from understudy.provenance.claim import Edit, Mark
 from understudy.provenance.labelling import LabelStation, boxes_of, cuts_of
-from understudy.provenance.labels import file_hash
+from understudy.provenance.labels import file_hash, fingerprint
 from understudy.provenance.manifest import (
     EMBEDDABLE,
     Signed,
@@ -24,6 +24,7 @@ from understudy.provenance.manifest import (
     sign_folder,
     sign_staged,
 )
+from understudy.provenance.mark import MarkKeys, MarkStation, number_for
 from understudy.provenance.pictures import require_signing, sign_picture
 from understudy.provenance.rights import (
     Rights,
@@ -34,6 +35,7 @@ from understudy.provenance.rights import (
     usable,
 )
 from understudy.provenance.standing import Standing, consent_of
+from understudy.provenance.store import ManifestStore
 from understudy.video.info import VideoInfo
 from understudy.video.writer import is_folder
 
@@ -53,6 +55,7 @@ class MergeRights:
         output: the result.
         info: of the footage.
         settings: label, master, key.
+        first: number of the first frame that is rendered.
 
     Raises:
         ConsentError: a record forbids it.
@@ -67,6 +70,7 @@ class MergeRights:
         output: Path,
         info: VideoInfo,
         settings: MergeSettings,
+        first: int = 0,
     ) -> None:
         model, said = name_of_model(weights), said_by_model(weights)
         source = _source(weights, said, settings.source_faces)
@@ -95,9 +99,22 @@ class MergeRights:
             label=", ".join(self.labels) or "none",
             owed=(", ".join(owed) or "none") if settings.master else "",
         )
+        self.mark: MarkStation | None = None
+        if not settings.master:
+            secret = MarkKeys().load()
+            facts = (fingerprint((target,)), self.edit.model_hash, output.name, *self.rights.records)
+            self.mark = MarkStation(number_for(secret, facts), first=first)
+            said_by_mark = Mark(algorithm=self.mark.marker.algorithm, value=f"{self.mark.number:08x}")
+            self.edit = replace(self.edit, mark=said_by_mark)
+        self.size = (info.width, info.height)
         self.signed: Signed | None = None
         self.pictures: list[str] = []
         self.remarks: list[str] = []
+
+    @property
+    def stations(self) -> tuple[Station, ...]:
+        """What is done to every finished frame: the visible label, then the invisible mark."""
+        return (self.station,) if self.mark is None else (self.station, self.mark)
 
     def begin(self) -> Iterator[Event]:
         """What a person should know before the work."""
@@ -147,7 +164,22 @@ class MergeRights:
         self.remarks += self.signed.remarks
 
     def end(self) -> Iterator[Event]:
-        """What went otherwise than wanted."""
+        """Files the result, by its mark, in the local store; then what went otherwise than wanted."""
+        if self.mark is not None:
+            digest = file_hash(self.output) if self.output.is_file() else ""
+            manifest = self.signed.data if self.signed else None
+            store, records = ManifestStore(), self.rights.records
+            try:
+                store.add(
+                    self.mark.number,
+                    self.output,
+                    digest,
+                    manifest=manifest,
+                    records=records,
+                    size=self.size,
+                )
+            except OutputError as error:
+                self.remarks.append(str(error))
         for remark in self.remarks:
             yield Warned(message=remark)
 
@@ -163,6 +195,7 @@ class MergeRights:
             },
             "signed": signed is not None and (str(signed.manifest.name) if signed.manifest else "inside"),
             "audit": self.edit.audit,
+            **({"mark": self.edit.mark.value} if self.edit.mark else {}),
         }
 
     def _log(self) -> None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 from collections.abc import Generator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +55,8 @@ class Signed:
     """Whether a timestamp service vouches for the time."""
     remarks: tuple[str, ...] = ()
     """What went otherwise than wanted, a sentence each."""
+    data: bytes = field(default=b"", repr=False)
+    """The manifest, for the local store."""
 
 
 # ---------------------------------------------------------------------------------------------------- signing
@@ -127,7 +129,9 @@ def sign_file(
         size = source.stat().st_size
         with durable.new_file(output, size=size) as part, complaint(output):
             data, stamped = _sign(source, part, output.name, edit, settings, home, remarks)
-    return Signed(path=output, manifest=None, size=len(data), timestamped=stamped, remarks=tuple(remarks))
+    return Signed(
+        path=output, manifest=None, size=len(data), timestamped=stamped, remarks=tuple(remarks), data=data
+    )
 
 
 def sign_staged(
@@ -157,7 +161,12 @@ def sign_staged(
             data, stamped = _sign(staged, None, output.name, edit, settings, home, remarks)
             durable.fill(part, [data])
         return Signed(
-            path=output, manifest=beside, size=len(data), timestamped=stamped, remarks=tuple(remarks)
+            path=output,
+            manifest=beside,
+            size=len(data),
+            timestamped=stamped,
+            remarks=tuple(remarks),
+            data=data,
         )
     with durable.explained(output):
         if not xmp.embed(staged, xmp.packet(source_type(edit), aigc_label(edit))):
@@ -171,7 +180,9 @@ def sign_staged(
     finally:
         with contextlib.suppress(OSError):
             signed.unlink(missing_ok=True)
-    return Signed(path=output, manifest=None, size=len(data), timestamped=stamped, remarks=tuple(remarks))
+    return Signed(
+        path=output, manifest=None, size=len(data), timestamped=stamped, remarks=tuple(remarks), data=data
+    )
 
 
 def sign_folder(
@@ -220,7 +231,9 @@ def _sign_beside(
     if source != output:
         with durable.new_file(output, size=source.stat().st_size) as part, durable.explained(output):
             source.replace(part)
-    return Signed(path=output, manifest=beside, size=len(data), timestamped=stamped, remarks=tuple(remarks))
+    return Signed(
+        path=output, manifest=beside, size=len(data), timestamped=stamped, remarks=tuple(remarks), data=data
+    )
 
 
 def _sign(
