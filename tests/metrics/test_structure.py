@@ -149,3 +149,9 @@ def test_ms_ssim_of_known_pictures(large):
     assert float(ms_ssim(1.0 - truth, truth)) == 0.0
     with pytest.raises(ShapeError, match="at least 176"):
         ms_ssim(truth[..., :175], truth[..., :175])
+
+
+@pytest.mark.gpu
+def test_a_gpu_gives_the_same(pair):
+    there = [p.cuda() for p in pair]
+    assert ssim(*there).cpu().numpy() == pytest.approx(ssim(*pair).numpy(), abs=1e-9)
