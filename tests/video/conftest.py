@@ -72,6 +72,7 @@ def make_video(tmp_path: Path) -> Callable[..., Path]:
         muxer: dict[str, str] | None = None,
         tags: dict[str, int] | None = None,
         metadata: dict[str, str] | None = None,
+        end: int = 777,
         paint: Callable[[av.VideoFrame, int], None] = fill,
     ) -> Path:
         path = tmp_path / name
@@ -96,7 +97,7 @@ def make_video(tmp_path: Path) -> Callable[..., Path]:
                 picture = av.VideoFrame(*size, pixels)
                 paint(picture, number)
                 picture.pts, picture.time_base = stamp, time_base
-                after = stamps[number + 1] if number + 1 < len(stamps) else stamp + 777
+                after = stamps[number + 1] if number + 1 < len(stamps) else stamp + end
                 picture.duration = after - stamp
                 container.mux(stream.encode(picture))
             container.mux(stream.encode(None))

@@ -93,7 +93,7 @@ class DecoderPass:
         try:
             for packet in self._container.demux():
                 self._follow(packet)
-                if packet.stream_index != self._stream.index:
+                if packet.stream.index != self._stream.index:  # its own is unset at the end of a stream
                     continue
                 if held is not None and self._lost(packet) and self._warn is None:
                     # the packet before a hole is whole in length only

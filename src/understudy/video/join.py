@@ -17,7 +17,7 @@ from understudy import durable
 from understudy.errors import OutputError, VideoError
 from understudy.video.encoding import container_of
 from understudy.video.info import VideoInfo
-from understudy.video.muxing import muxer_options
+from understudy.video.muxing import muxer_options, usual_rate, writable_tags
 from understudy.video.sound import SoundCopy
 from understudy.video.writer import kept_tags
 
@@ -80,10 +80,12 @@ def _join(
     begin: Fraction | None,
 ) -> None:
     with container:
-        container.metadata.update(tags)
+        rate = usual_rate(template.average_rate or Fraction(25))
+        container.metadata.update(writable_tags(tags, rate))
         # opaque: the decoder of AV1 has no encoder of its name, from which a template would be made
         stream = container.add_stream_from_template(template, opaque=True)
         stream.time_base = template.time_base
+        stream.codec_context.framerate = rate  # a timecode track wants one
         if container.format.name in ("mp4", "mov"):
             # four letters: the profile of ProRes, and what Apple's players want of H.265
             stream.codec_context.codec_tag = template.codec_context.codec_tag

@@ -23,6 +23,16 @@ from understudy.video.info import VideoInfo
 from understudy.video.layout import picture_of
 from understudy.video.sound import SoundCopy
 
+RATES = tuple(
+    Fraction(number, 1001 if broken else 1000)
+    for number in (24_000, 25_000, 30_000, 48_000, 50_000, 60_000, 100_000, 120_000)
+    for broken in (False, True)
+)
+"""Frames a second of film and television."""
+
+NEAR = Fraction(1, 2000)
+"""How far an average may be from a rate to be taken for it; 24 and 23.976 are 1/1001 apart."""
+
 
 class Muxer:
     """An output container that is being written; ``VideoWriter`` is for users.
@@ -61,16 +71,16 @@ class Muxer:
             container_options=muxer_options(chosen.container, first.time_base, sound_rates),
         )
         try:
-            self._container.metadata.update(metadata or {})
-            self._stream = self._add_pictures(first, like, threads)
+            rate = usual_rate(like.rate if like else Fraction(25))
+            self._container.metadata.update(writable_tags(metadata or {}, rate))
+            self._stream = self._add_pictures(first, like, rate, threads)
             self.sound = SoundCopy(sound_from, self._container, limit=sound_limit) if sound_from else None
         except BaseException:
             self.abort()
             raise
 
-    def _add_pictures(self, first: Frame, like: VideoInfo | None, threads: int) -> Any:  # noqa: ANN401
+    def _add_pictures(self, first: Frame, like: VideoInfo | None, rate: Fraction, threads: int) -> Any:  # noqa: ANN401
         chosen = self.plan
-        rate = (like.rate if like else Fraction(25)).limit_denominator(100_000)
         stream: Any = self._container.add_stream(
             chosen.encoder,
             rate=rate,
@@ -140,6 +150,25 @@ class Muxer:
             sound.close()
         with contextlib.suppress(av.error.FFmpegError, OSError):
             self._container.close()
+
+
+def usual_rate(rate: Fraction) -> Fraction:
+    """The film or television rate that an average comes from; of uneven footage the average itself."""
+    near = min(RATES, key=lambda usual: abs(rate - usual))
+    return near if abs(rate - near) < near * NEAR else rate.limit_denominator(100_000)
+
+
+def writable_tags(tags: Mapping[str, str], rate: Fraction) -> dict[str, str]:
+    """Tags of a container, without a timecode that has no meaning at this rate.
+
+    Args:
+        tags: ``timecode`` among them becomes a track of its own in mp4 and mov.
+        rate: frames a second; a timecode that leaves numbers out wants 29.97 or 59.94.
+    """
+    out = dict(tags)
+    if ";" in out.get("timecode", "") and rate not in (Fraction(30_000, 1001), Fraction(60_000, 1001)):
+        del out["timecode"]
+    return out
 
 
 def tag_color_volume(packet: Packet[Any], color: ColorTags) -> None:
