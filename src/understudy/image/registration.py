@@ -18,7 +18,7 @@ from jaxtyping import Float, Float32
 from torch import Tensor
 
 from understudy.image.masking import halve
-from understudy.image.spread_spectrum import BLOCK, BLOCKS, SIDE, Spread, features
+from understudy.image.spread_spectrum import BAND, BLOCK, BLOCKS, SIDE, Spread, features
 
 SMALLEST = 0.55
 """Share of width and height below which nothing is looked for."""
@@ -51,7 +51,7 @@ class Placement:
         across = (edges >= self.x0 - slack) & (edges + BLOCK <= self.x1 + slack)
         down = (edges >= self.y0 - slack) & (edges + BLOCK <= self.y1 + slack)
         seen = torch.from_numpy((down[:, None] & across).astype(np.float32))
-        return seen.flatten().repeat_interleave(_band_size())
+        return seen.flatten().repeat_interleave(BAND)
 
     def moved(self, edge: int, by: float) -> Placement:
         """With one edge (0 to 3: left, top, right, bottom) elsewhere."""
@@ -68,10 +68,6 @@ class Found:
     """Likely places, the likeliest first."""
     tries: int
     """At how many places was looked."""
-
-
-def _band_size() -> int:
-    return int(features(torch.zeros(SIDE, SIDE)).shape[-1]) // (BLOCKS * BLOCKS)
 
 
 def place(fine: Float32[np.ndarray, "f f"], placement: Placement) -> Float32[np.ndarray, "s s"]:

@@ -31,10 +31,14 @@ SIDE, BLOCK = 128, 8
 LOWEST, HIGHEST = 3, 5
 """Of u + v in the band."""
 BLOCKS = SIDE // BLOCK
+BAND = sum(level + 1 for level in range(LOWEST, HIGHEST + 1))
+"""Coefficients of a block that are used."""
 FLOOR = 0.7
 """Strength of a block below which it is not taken for quieter, units of 1/219 luma a coefficient."""
 STRONGEST = 40.0
 """Largest amplitude of a coefficient before tolerance."""
+EDGES = (0.5, 0.9, 1.0, 1.0, 1.0, 1.0, 0.9, 0.5)
+"""Weight of the pattern across a block: cosines are strongest at its edges and would show as lines there."""
 
 
 @lru_cache(maxsize=1)
@@ -43,6 +47,13 @@ def _band() -> tuple[Bool[Tensor, "8 8"], Float[Tensor, "15"]]:
     down, across = torch.meshgrid(torch.arange(BLOCK), torch.arange(BLOCK), indexing="ij")
     used = (down + across >= LOWEST) & (down + across <= HIGHEST)
     return used, torch.hypot(down.float(), across.float())[used]
+
+
+@lru_cache(maxsize=1)
+def window() -> Float[Tensor, "128 128"]:
+    """``EDGES`` over every block, both ways; multiply the tolerance by it."""
+    row = torch.tensor(EDGES).repeat(BLOCKS)
+    return row[:, None] * row
 
 
 class Spread:
@@ -55,7 +66,7 @@ class Spread:
 
     def __init__(self, key: bytes, symbols: int) -> None:
         self.symbols = symbols
-        count = BLOCKS * BLOCKS * len(_band()[1])
+        count = BLOCKS * BLOCKS * BAND
         noise = hashlib.shake_256(b"understudy mark, places and signs\0" + key).digest(9 * count)
         order = np.argsort(np.frombuffer(noise[: 8 * count], ">u8"), kind="stable")
         places = np.empty(count, np.int64)

@@ -1,12 +1,13 @@
 """The 64 bits of an invisible mark, and the 192 symbols that carry them.
 
-    16 bits   sync: always the same, so that the mark can be looked for before anything is read
+    16 bits   sync: the same in every mark, so that it can be looked for before anything is read
     32 bits   the number under which the manifest lies in the local store
     16 bits   CRC-16 (CCITT, polynomial 0x1021) of the number
 
-The sync is sent three times over. Number and CRC go through a convolutional code of rate 1/3 and constraint
-length 7 that bites its own tail (the generators 133, 171, 165 of 3GPP TS 36.212, section 5.1.3.1), which
-mends about a symbol in six. Decoding takes soft values and finds the nearest of all 2^48 words.
+All go through a convolutional code of rate 1/3 and constraint length 7 that bites its own tail (the
+generators 133, 171, 165 of 3GPP TS 36.212, section 5.1.3.1), which mends about a symbol in six. A symbol
+depends on seven bits, so those of the sync's last ten bits are the same in every mark. Decoding takes soft
+values and finds the nearest of all 2^64 words.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import binascii
 from functools import lru_cache
 
 import numpy as np
-from jaxtyping import Float, Float64, Int8, UInt8
+from jaxtyping import Float, Int8, UInt8
 
 SYNC = 0xEB90
 """A word that overlaps itself little."""
@@ -24,11 +25,9 @@ BITS = SYNC_BITS + ID_BITS + CRC_BITS
 RATE = 3
 """Symbols a bit."""
 SYMBOLS = BITS * RATE
-SYNC_SYMBOLS = SYNC_BITS * RATE
 _GENERATORS = (0o133, 0o171, 0o165)
 _MEMORY = 6
 _STATES = 1 << _MEMORY
-_PAYLOAD = ID_BITS + CRC_BITS
 
 
 def checksum(number: int) -> int:
@@ -43,26 +42,22 @@ def bits_of(number: int) -> UInt8[np.ndarray, "64"]:
 
 
 def symbols_of(number: int) -> Int8[np.ndarray, "192"]:
-    """What is sent for a number, -1 and 1; the sync's symbols first."""
+    """What is sent for a number, -1 and 1; three symbols a bit, in the order of the bits."""
     if not 0 <= number < 1 << ID_BITS:
         raise ValueError(f"number: wanted 0 to 2^32 - 1, got {number}")
-    return _sent(bits_of(number))
-
-
-def _sent(bits: np.ndarray) -> np.ndarray:
-    payload = _encode(bits[SYNC_BITS:])
-    return (2 * np.concatenate([np.repeat(bits[:SYNC_BITS], RATE), payload]).astype(np.int8) - 1).astype(
-        np.int8
-    )
+    return _encode(bits_of(number))
 
 
 @lru_cache(maxsize=1)
-def sync_symbols() -> Int8[np.ndarray, "48"]:
-    """The symbols that are the same in every mark."""
-    return symbols_of(0)[:SYNC_SYMBOLS]
+def sync_symbols() -> Int8[np.ndarray, "192"]:
+    """The symbols that are the same in every mark; 0 for the others."""
+    out = np.zeros(SYMBOLS, np.int8)
+    same = slice(_MEMORY * RATE, SYNC_BITS * RATE)
+    out[same] = symbols_of(0)[same]
+    return out
 
 
-def _encode(bits: np.ndarray) -> np.ndarray:
+def _encode(bits: UInt8[np.ndarray, "64"]) -> Int8[np.ndarray, "192"]:
     """Tail-biting: the register starts with the last six bits, so that it ends as it began."""
     register = 0
     for bit in bits[-_MEMORY:]:
@@ -70,9 +65,13 @@ def _encode(bits: np.ndarray) -> np.ndarray:
     out: list[int] = []
     for bit in bits:
         window = (int(bit) << _MEMORY) | register
-        out += [(window & generator).bit_count() & 1 for generator in _GENERATORS]
+        out += [_sign(window, generator) for generator in _GENERATORS]
         register = window >> 1
-    return np.array(out, np.uint8)
+    return np.array(out, np.int8)
+
+
+def _sign(window: int, generator: int) -> int:
+    return 2 * ((window & generator).bit_count() & 1) - 1
 
 
 @lru_cache(maxsize=1)
@@ -83,38 +82,34 @@ def _trellis() -> tuple[np.ndarray, np.ndarray]:
         for lost in (0, 1):  # the bit that has just left the register
             window = (state << 1) | lost
             before[state, lost] = window & (_STATES - 1)
-            signs[state, lost] = [2 * ((window & generator).bit_count() & 1) - 1 for generator in _GENERATORS]
+            signs[state, lost] = [_sign(window, generator) for generator in _GENERATORS]
     return before, signs
 
 
-def _decode(soft: Float64[np.ndarray, "144"]) -> UInt8[np.ndarray, "48"]:
-    """The word whose symbols correlate best with the soft values; exact, all starts tried side by side."""
-    before, signs = _trellis()
-    score = np.where(np.eye(_STATES, dtype=bool), 0.0, -np.inf)  # (start, state)
-    ways: list[np.ndarray] = []
-    for step in range(_PAYLOAD):
-        gains = signs @ soft[step * RATE : (step + 1) * RATE]  # (state, 2)
-        candidates = score[:, before] + gains
-        way = candidates[..., 1] > candidates[..., 0]
-        score = np.where(way, candidates[..., 1], candidates[..., 0])
-        ways.append(way)
-    start = int(np.diagonal(score).argmax())
-    state, bits = start, np.zeros(_PAYLOAD, np.uint8)
-    for step in reversed(range(_PAYLOAD)):
-        bits[step] = state >> (_MEMORY - 1)
-        state = int(before[state, int(ways[step][start, state])])
-    return bits
-
-
 def read_bits(soft: Float[np.ndarray, "192"]) -> UInt8[np.ndarray, "64"]:
-    """The 64 bits that soft values speak for; nothing is assumed of the sync.
+    """The word whose symbols agree best with soft values; nothing is assumed of the sync.
+
+    Viterbi's algorithm for every state that the register may begin and end in, side by side: exact.
 
     Args:
         soft: one value a symbol, positive for 1; their size tells how sure they are.
     """
     values = np.asarray(soft, np.float64)
-    sync = values[:SYNC_SYMBOLS].reshape(SYNC_BITS, RATE).sum(1) > 0
-    return np.concatenate([sync.astype(np.uint8), _decode(values[SYNC_SYMBOLS:])])
+    before, signs = _trellis()
+    score = np.where(np.eye(_STATES, dtype=bool), 0.0, -np.inf)  # (start, state)
+    ways: list[np.ndarray] = []
+    for step in range(BITS):
+        gains = signs @ values[step * RATE : (step + 1) * RATE]  # (state, 2)
+        candidates = score[:, before] + gains
+        way = candidates[..., 1] > candidates[..., 0]
+        score = np.where(way, candidates[..., 1], candidates[..., 0])
+        ways.append(way)
+    start = int(np.diagonal(score).argmax())
+    state, bits = start, np.zeros(BITS, np.uint8)
+    for step in reversed(range(BITS)):
+        bits[step] = state >> (_MEMORY - 1)
+        state = int(before[state, int(ways[step][start, state])])
+    return bits
 
 
 def number_of(bits: UInt8[np.ndarray, "64"]) -> int | None:

@@ -27,7 +27,7 @@ from understudy.contracts import Frame
 from understudy.errors import OutputError
 from understudy.provenance.keys import private_folder, require_private, write_private
 from understudy.provenance.marker import WHOLE, Marker, Reading, Region
-from understudy.provenance.spread import PSNR, SpreadMarker
+from understudy.provenance.spread import SpreadMarker
 from understudy.provenance.store import ManifestStore
 from understudy.video.reader import open_reader
 from understudy.weights.home import understudy_home
@@ -135,7 +135,7 @@ class MarkStation:
         home: state folder; None for ``understudy_home()``.
         first: number of the first frame of the whole render.
         group: frames of a group.
-        psnr: of a marked frame, decibels, for our own method.
+        psnr: of a marked frame, decibels, for our own method; None: by the frame's size.
     """
 
     def __init__(
@@ -146,7 +146,7 @@ class MarkStation:
         home: Path | None = None,
         first: int = 0,
         group: int = GROUP,
-        psnr: float = PSNR,
+        psnr: float | None = None,
     ) -> None:
         self.number, self.first, self.group, self.home = number, first, group, home
         self.psnr = psnr

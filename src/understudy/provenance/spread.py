@@ -13,6 +13,7 @@ A marked frame depends on the frames before it since the last ``begin``, and on 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
@@ -24,10 +25,9 @@ from torch import Tensor
 from understudy.contracts import Frame
 from understudy.image.masking import FINE, add_to_luma, halve, small_luma, tolerance
 from understudy.image.registration import Placement, place, search
-from understudy.image.spread_spectrum import SIDE, Spread, features
+from understudy.image.spread_spectrum import SIDE, Spread, features, window
 from understudy.provenance.codeword import (
     SYMBOLS,
-    SYNC_SYMBOLS,
     bits_of,
     number_of,
     read_bits,
@@ -37,8 +37,13 @@ from understudy.provenance.codeword import (
 from understudy.provenance.marker import Reading, tail
 
 ALGORITHM = "org.understudy.spread.1"
-PSNR = 44.3
-"""Decibels of a marked frame that are aimed at; rounding takes a little, the stretching gives a little."""
+PSNR, PSNR_SIDE, PSNR_STEP, PSNR_MOST = 46.0, 480, 2.0, 49.0
+"""Decibels of a marked frame whose shorter side is ``PSNR_SIDE``, how many more at each doubling, and how
+many at most: the larger a frame, the more pixels carry a symbol."""
+HOLD = 0.95
+"""How much of the frame before stays in the pattern."""
+SYNC_BOOST = 1.5
+"""How much better than the others the sync's symbols shall be heard: a crop is found by them alone."""
 CUT = 12.0
 """Mean change of luma between frames, in 1/219, from which a new shot is assumed."""
 KEPT = 24
@@ -53,9 +58,9 @@ class SpreadMarker:
 
     Args:
         key: secret bytes.
-        psnr: of a marked frame, decibels, at least; luma against white.
+        psnr: of a marked frame, decibels, luma against white; None: by the frame's size (``PSNR``).
         hold: how much of the frame before stays in the pattern, 0 to 1.
-        boosts: how much better than the others each symbol shall be heard; None: all alike.
+        boosts: how much better than the others each symbol shall be heard; None: the sync a little.
     """
 
     algorithm = ALGORITHM
@@ -64,11 +69,12 @@ class SpreadMarker:
         self,
         key: bytes,
         *,
-        psnr: float = PSNR,
-        hold: float = 0.9,
+        psnr: float | None = None,
+        hold: float = HOLD,
         boosts: Float[Tensor, "192"] | None = None,
     ) -> None:
-        self.key, self.psnr, self.hold, self.boosts = key, psnr, hold, boosts
+        self.key, self.psnr, self.hold = key, psnr, hold
+        self.boosts = _standard_boosts() if boosts is None else boosts
         self.spread = Spread(key, SYMBOLS)
 
     def begin(self, number: int) -> Callable[[Frame], Frame]:
@@ -78,6 +84,20 @@ class SpreadMarker:
     def gatherer(self) -> SpreadGatherer:
         """See ``Marker``."""
         return SpreadGatherer(self.spread)
+
+    def energy(self, frame: Frame) -> float:
+        """Sum of squares that the pattern in a frame may have, over the square, in units of 1/219."""
+        psnr = self.psnr
+        if psnr is None:
+            psnr = PSNR + PSNR_STEP * math.log2(min(frame.width, frame.height) / PSNR_SIDE)
+            psnr = min(max(psnr, PSNR), PSNR_MOST)
+        return SIDE**2 * 219.0**2 * 10.0 ** (-psnr / 10.0)
+
+
+def _standard_boosts() -> Tensor:
+    boosts = torch.ones(SYMBOLS)
+    boosts[torch.from_numpy(sync_symbols() != 0)] = SYNC_BOOST
+    return boosts
 
 
 class _Stamp:
@@ -102,8 +122,8 @@ class _Stamp:
             slow = marker.hold * self._tolerance + (1.0 - marker.hold) * allowed
             allowed = np.minimum(slow, _RISE * allowed)
         self._tolerance = allowed
-        where = torch.from_numpy(allowed)
-        energy = SIDE**2 * 219.0**2 * 10.0 ** (-marker.psnr / 10.0)
+        where = torch.from_numpy(allowed) * window()
+        energy = marker.energy(frame)
         wanted = marker.spread.amplitudes(
             torch.from_numpy(square), self.symbols, where, energy, marker.boosts
         )
@@ -149,9 +169,8 @@ class SpreadGatherer:
     def search(self, known: Collection[int] = ()) -> Reading:
         """Looks for the crop by the sync, then reads at the likeliest places."""
         assert self.pooled is not None, "frames were added"
-        sync = np.zeros(SYMBOLS, np.float32)
-        sync[:SYNC_SYMBOLS] = sync_symbols()
-        found = search(self.spread, torch.from_numpy(sync), self._kept, self._shape)
+        sync = torch.from_numpy(sync_symbols().astype(np.float32))
+        found = search(self.spread, sync, self._kept, self._shape)
         best: Reading | None = None
         for candidate in found.best[:REFINED]:
             pooled = place_all(self._kept, candidate)
@@ -195,9 +214,8 @@ def read_pooled(
     """
     total = float((pooled.double() ** 2).sum()) ** 0.5 or 1.0
     heard = spread.gather(pooled * spread.signs).double().numpy() / total
-    sync = np.zeros(SYMBOLS)
-    sync[:SYNC_SYMBOLS] = sync_symbols()
-    power = spread.gather(pooled.double() ** 2).numpy()[:SYNC_SYMBOLS].sum() ** 0.5 / total
+    sync = sync_symbols()
+    power = spread.gather(pooled.double() ** 2).numpy()[sync != 0].sum() ** 0.5 / total
     presence = float(heard @ sync) / max(power, 1e-9)
     # three ways to an answer: the sync alone, the number that is read, the numbers that are expected
     answers: list[tuple[float, float, int | None, bool]] = [
