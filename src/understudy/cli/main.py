@@ -23,6 +23,7 @@ COMMANDS: dict[str, str] = {
     "watch": "Show a run in the terminal while it trains: losses, figures, preview, time left.",
     "merge": "Put a swapper's faces into footage and write the result.",
     "evaluate": "Measure a swapped video, ours or anybody's, and write a page about it.",
+    "compare": "Hold swapped videos of one target against each other.",
     "export": "Give a swapper to other programs: ONNX with a model card, DeepFaceLive, DeepFaceLab.",
     "import": "Read a model that DeepFaceLab trained, to merge with it and to train it further.",
     "performers": "Draw synthetic people to a video, with exact ground truth.",

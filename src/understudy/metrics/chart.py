@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float64
 
 _WIDTH, _HEIGHT = 960.0, 300.0
-_LEFT, _RIGHT, _TOP, _BOTTOM = 62.0, 12.0, 12.0, 42.0
+_LEFT, _RIGHT, _TOP, _BOTTOM = 76.0, 12.0, 34.0, 46.0
 _BINS = 240
 """Points to which a long curve is reduced: the mean of each bin, and a band from its smallest to its
 largest."""
@@ -150,18 +150,16 @@ def _frame(
         out.append(f'<line class="grid" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
         out.append(f'<text x="{_LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">{text}</text>')
     out += [_x_tick(x, text) for x, text in x_ticks]
-    middle = _TOP + (_HEIGHT - _TOP - _BOTTOM) / 2
     out.append(
         f'<text class="axis" x="{_WIDTH - _RIGHT}" y="{_HEIGHT - 4}" text-anchor="end">'
         f"{html.escape(x_label)}</text>"
-        f'<text class="axis" x="13" y="{middle}" text-anchor="middle" transform="rotate(-90 13 {middle})">'
-        f"{html.escape(y_label)}</text>"
+        f'<text class="axis" x="0" y="17">{html.escape(y_label)}</text>'
     )
     return out
 
 
 def _x_tick(x: float, text: str) -> str:
-    return f'<text x="{x:.1f}" y="{_HEIGHT - _BOTTOM + 18}" text-anchor="middle">{text}</text>'
+    return f'<text x="{x:.1f}" y="{_HEIGHT - _BOTTOM + 20}" text-anchor="middle">{text}</text>'
 
 
 def round_ticks(low: float, high: float, most: int) -> list[float]:

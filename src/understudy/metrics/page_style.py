@@ -25,13 +25,14 @@ h2 + .about { margin-top: -.5rem; }
   text-wrap: pretty; }
 dt, figcaption, .heads, .legend, th, td, .unit, .note, svg text, .choices, .tag, .heat caption {
   font-family: system-ui, -apple-system, "Segoe UI", "Helvetica Neue", Arial, sans-serif; }
-.figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(11rem, 1fr)); gap: 1.5rem 2rem;
-  margin-top: 1.75rem; }
+.figures { display: grid; gap: 1.5rem 2rem; margin-top: 1.75rem;
+  grid-template-columns: repeat(auto-fit, minmax(min(11rem, 42%), 1fr)); }
 .figures dt { font-size: .8rem; color: var(--soft); }
 .figures .value { font-size: 2rem; line-height: 1.2; font-variant-numeric: lining-nums tabular-nums; }
 .figures .unit { font-size: .95rem; color: var(--soft); margin-left: .3em; }
 .figures .note { font-size: .8rem; line-height: 1.4; color: var(--soft); }
 .row { display: grid; grid-template-columns: repeat(var(--columns), minmax(0, 1fr)); gap: .5rem; }
+.gallery { max-width: calc(var(--columns) * 20rem); }
 .heads { font-size: .8rem; color: var(--soft); padding-bottom: .4rem; }
 figure { margin-bottom: 1.1rem; break-inside: avoid; }
 figure img { display: block; width: 100%; height: auto; border-radius: 3px; background: var(--card); }
@@ -47,7 +48,8 @@ th, td { font-size: .9rem; text-align: left; font-weight: 400; padding: .4rem 1.
 thead th { font-size: .8rem; color: var(--soft); vertical-align: bottom; }
 .number { text-align: right; white-space: nowrap; }
 td:not(.number) { max-width: 34rem; text-wrap: pretty; }
-tr.marked th, tr.marked td { background: var(--card); font-weight: 600; }
+tbody th[scope=row] { position: sticky; left: 0; background: var(--paper); min-width: 7.5rem; }
+tr.marked th[scope=row], tr.marked td { background: var(--card); font-weight: 600; }
 tr.marked th { box-shadow: -.5rem 0 0 var(--card); }
 .legend { list-style: none; padding: 0; display: flex; flex-wrap: wrap; gap: .2rem 1.4rem; font-size: .8rem;
   color: var(--soft); margin-bottom: .4rem; }
@@ -99,6 +101,7 @@ tr.group th { color: var(--soft); font-size: .8rem; padding-top: 1.1rem; }
 .heat { min-width: 0; border-collapse: separate; border-spacing: 3px; }
 .heat caption { caption-side: top; text-align: left; font-size: .8rem; color: var(--soft);
   padding: 0 0 .3rem 3px; }
+.heat tbody th[scope=row] { min-width: 0; }
 .heat th, .heat td { border: 0; padding: .3rem .5rem; font-size: .8rem; text-align: center;
   vertical-align: middle; min-width: 3.6rem; }
 .heat th { color: var(--soft); font-size: .75rem; } .heat tbody th { text-align: right; white-space: nowrap; }

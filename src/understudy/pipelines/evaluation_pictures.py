@@ -100,6 +100,18 @@ def read_pictures(evaluation: Evaluation, places: Sequence[int]) -> dict[int, Sh
     }
 
 
+def whole_frames(path: Path, frames: Sequence[int], offset: int) -> dict[int, Picture]:
+    """Whole frames of a video by the number that they have in the target.
+
+    Args:
+        path: the video.
+        frames: numbers in the target.
+        offset: frame of the target that pairs with its frame 0.
+    """
+    found = _frames(path, [frame - offset for frame in frames if frame >= offset], 0)
+    return {number + offset: frame_to_rgb8(frame, WHOLE) for number, frame in found.items()}
+
+
 def _frames(path: Path, numbers: Sequence[int], first: int) -> dict[int, Frame]:
     """Frames of a video by number less ``first``."""
     wanted = sorted(set(numbers))
@@ -121,14 +133,13 @@ def _whole(frame: Frame) -> Picture:
 
 
 def _close(frame: Frame, box: np.ndarray | None, size: tuple[int, int]) -> Picture:
-    """The square round a face, or the whole height of the frame; its last pixels repeat beyond it."""
-    if box is None:
-        box = np.array([0.0, 0.0, *size]) / _ROOM + np.array([*size, *size]) / (2 * _ROOM)
-    scaled = np.asarray(box, np.float64) * (frame.width / size[0])
-    scale = CLOSE / max(16.0, float(scaled[3] - scaled[1]) * _ROOM)
+    """The square round a face as far as the frame reaches, or the middle of the frame where there is none."""
+    width, height = frame.width, frame.height
+    scaled = np.array([0.0, 0.0, width, height]) if box is None else box * (width / size[0])
+    side = min(width, height, max(16.0, float(scaled[3] - scaled[1]) * _ROOM))
     middle = (scaled[:2] + scaled[2:]) / 2.0
-    matrix = np.array(
-        [[scale, 0.0, CLOSE / 2 - middle[0] * scale], [0.0, scale, CLOSE / 2 - middle[1] * scale]]
-    )
+    left = np.clip(middle - side / 2.0, 0.0, np.array([width, height]) - side)
+    scale = CLOSE / side
+    matrix = np.array([[scale, 0.0, -left[0] * scale], [0.0, scale, -left[1] * scale]])
     shown = crop_frame(frame, matrix, CLOSE).transpose(1, 2, 0)
     return np.ascontiguousarray(np.rint(shown * 255).astype(np.uint8))

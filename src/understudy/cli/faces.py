@@ -1,0 +1,90 @@
+"""``understudy faces``: what is in a face set, and whether it is enough."""
+
+from __future__ import annotations
+
+import difflib
+import itertools
+import json
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.markup import escape
+
+from understudy import config
+from understudy.cli.show import console, follow
+from understudy.errors import ConfigError, VideoError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """The flags of ``faces report``."""
+
+    source: Path | None = None
+    """The source: a face set or footage; it may stand before the flags."""
+    target: Path | None = None
+    """The shot that it is for: a face set or footage; --for is the same flag."""
+    output: Path | None = None
+    """Folder of the report (-o); none: NAME.readiness beside the source."""
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Runs the command."""
+    if not arguments or arguments[0] in ("-h", "--help"):
+        sys.stdout.write(_help() + "\n")
+        return 0 if arguments else 2
+    name, *rest = arguments
+    if name not in _ACTIONS:
+        near = difflib.get_close_matches(name, _ACTIONS, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise ConfigError(f"faces: wanted {', '.join(_ACTIONS)}, got {name!r}{hint}")
+    return _ACTIONS[name][0](rest)
+
+
+def _help() -> str:
+    lines = [
+        "usage: understudy faces ACTION [OPTIONS]",
+        "",
+        "What is in a face set, and whether it is enough for the shot.",
+        "",
+        "actions:",
+        *(f"  {name:<8}{sentence}" for name, (_, sentence) in _ACTIONS.items()),
+        "",
+        "understudy faces ACTION --help explains an action. Start with:",
+        "  understudy faces report faces/source --for faces/target",
+    ]
+    return "\n".join(lines)
+
+
+def _report(arguments: Sequence[str]) -> int:
+    words = ["--target" if word == "--for" else word for word in arguments]
+    first = list(itertools.takewhile(lambda word: not word.startswith("-"), words))
+    command = config.parse(
+        Report(),
+        (["--source", *first] if first else []) + words[len(first) :],
+        prog="understudy faces report",
+        description="Say what a source's faces lack of what a shot needs: pose, expression, light, "
+        "sharpness; and "
+        "what is wrong with them: repetition, blur, somebody else. Writes report.html and report.json.",
+    )
+    if command.source is None or command.target is None:
+        raise ConfigError("faces report: wanted SOURCE --for TARGET; see understudy faces report --help")
+    for path in (command.source, command.target):
+        if not path.exists():
+            raise VideoError(f"{path}: there is no such face set or footage; is the name right?")
+    from understudy.pipelines.readiness import readiness
+
+    source = command.source.resolve()
+    folder = command.output or source.with_name(f"{source.stem}.readiness")
+    follow(readiness(command.source, command.target, folder))
+    page = folder / "report.html"
+    for sentence in json.loads(page.with_suffix(".json").read_text("utf-8"))["sentences"]:
+        sys.stdout.write(f"{sentence}\n")
+    console.print(escape(f"look at {page}"))
+    return 0
+
+
+_ACTIONS: dict[str, tuple[Callable[[Sequence[str]], int], str]] = {
+    "report": (_report, "Say what a source's faces lack of what a shot needs."),
+}
