@@ -81,7 +81,7 @@ class EnhanceFeed:
 
     def whole(
         self, faces: UInt8[np.ndarray, "n 3 s s"], count: int
-    ) -> tuple[Float[Tensor, "b 3 s s"], Float[Tensor, "b 3 t t"]]:
+    ) -> tuple[Float[Tensor, "b 3 t t"], Float[Tensor, "b 3 u u"]]:
         """At most ``count`` whole faces, evenly spread, and always equally bad."""
         spread = np.linspace(0, len(faces) - 1, min(count, len(faces))).round().astype(np.int64)
         side = faces.shape[-1] // self.factor * self.factor

@@ -11,7 +11,7 @@ from abc import abstractmethod
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -91,7 +91,7 @@ class TrainableEnhancer:
             ) from None
         return files.step
 
-    def _read(self, file: Path) -> tuple[Self, SwapperFiles]:
+    def _read(self, file: Path) -> tuple[TrainableEnhancer, SwapperFiles]:
         """What a file says its network is, and its weights."""
         files = load_swapper_files(file)
         if files.model != self.name:
