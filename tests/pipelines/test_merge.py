@@ -86,27 +86,37 @@ def test_an_interrupted_render_goes_on(eager, footage, whole, tmp_path, segments
     assert packets_of(output) == packets_of(whole)
 
 
-def test_a_segment_alone_is_what_it_is_in_one_go(footage, whole, tmp_path):
+def render_of(footage: Footage, folder: Path, number: int, end: int | None = None) -> list:
+    """Steps and reports of some segments, made by a renderer of their own as another process makes it."""
     order = RenderOrder(
         swapper=footage.swapper,
         target=footage.target,
         faces=footage.faces.path,
         persons=(0,),
-        output=tmp_path / "out.mp4",
+        output=folder / "out.mp4",
         settings=LOSSLESS,
     )
+    parts = parts_folder(order.output)
+    parts.mkdir(parents=True, exist_ok=True)
     order = RenderOrder.from_json(json.loads(json.dumps(order.to_json())))
-    expected = list(pictures_of(whole))
-    parts = tmp_path / ".out.mp4.parts"
-    parts.mkdir()
-    for number in (2, 0, 1, 3):
-        *ticks, report = list(Renderer(order).segments(number, number + 1))
-        frames = expected[16 * number : 16 * number + 16]
-        assert (report.frames, len(ticks)) == (len(frames), len(frames))
-        assert report.more == (number < 2)
-        if frames:
-            assert list(pictures_of(parts / report.part)) == frames
-    assert not report.part
+    return list(Renderer(order).segments(number, end))
+
+
+def test_a_segment_alone_is_what_it_is_in_one_go(footage, tmp_path):
+    reports = [item for item in render_of(footage, tmp_path / "go", 0) if not isinstance(item, tuple)]
+    assert [(report.number, report.frames, report.more) for report in reports] == [
+        (0, 16, True),
+        (1, 16, True),
+        (2, 8, False),
+    ]
+    for number in (2, 0, 1):
+        *ticks, report = render_of(footage, tmp_path / "alone", number, number + 1)
+        assert report == reports[number]
+        assert len(ticks) == report.frames
+        alone, go = (tmp_path / name / ".out.mp4.parts" / report.part for name in ("alone", "go"))
+        assert list(pictures_of(alone)) == list(pictures_of(go))
+    (behind,) = render_of(footage, tmp_path / "alone", 3, 4)
+    assert (behind.frames, behind.more) == (0, False)
 
 
 def test_missing_segments_are_made_in_any_order(footage, whole, tmp_path):

@@ -18,6 +18,7 @@ from understudy.errors import ConfigError, FaceSetError, NoFaceError
 from understudy.events import Event, StageDone, StageStarted, Warned
 from understudy.faces.faceset import FaceSet
 from understudy.pipelines.footage import open_footage
+from understudy.pipelines.merge_cluster import render_on_cluster
 from understudy.pipelines.merge_plan import MergePlan
 from understudy.pipelines.merge_preview import Trial, preview, try_settings
 from understudy.pipelines.merge_render import Renderer, RenderOrder, Step, publish, settings_of
@@ -88,16 +89,16 @@ def merge(
     """
     one_thread()
     durable.sweep(output.resolve().parent)  # what calls left there that were killed
-    with open_footage(target) as reader:
+    with open_footage(target, settings.footage) as reader:
         info = reader.info
     for remark in check_merge(target, output, info, settings):
         yield Warned(message=remark)
     if frames != (0, None):
         yield from _check_frames(frames, info)
-        info = dataclasses.replace(info, sound=())
+        info = dataclasses.replace(info, sound=(), subtitles=0, timecode="")
     chosen = faces.choose(_persons(faces, persons, plan))
     _check_faces(chosen, target)
-    rights = MergeRights(weights_file(swapper_folder), target, chosen, output, info, settings)
+    rights = MergeRights(weights_file(swapper_folder), target, chosen, output, info, settings, frames[0])
     yield from rights.begin()
     stations, finish = (*rights.stations, *stations), (*finish, rights.finish)
     order = RenderOrder(
@@ -243,8 +244,8 @@ def _check_frames(frames: tuple[int, int | None], info: VideoInfo) -> Iterator[E
     """
     if info.frames_exact and frames[0] >= info.frames:
         raise ConfigError(f"frames: {frames[0]} was wanted and the footage has {info.frames}, from 0")
-    if info.sound and info.kind == "video":
-        yield Warned(message="a part of the footage is rendered without its sound")
+    if info.has_tracks:
+        yield Warned(message="a part of the footage is rendered without its sound and subtitles")
 
 
 def _total(order: RenderOrder, info: VideoInfo) -> int:
@@ -260,8 +261,12 @@ def _render(order: RenderOrder, renderer: Renderer, journal: Journal, info: Vide
         yield Warned(message=f"going on at frame {start}: {count} parts of an earlier call are whole")
     told = set(journal.done)
     clock = Clock(_total(order, info), start)
-    several = order.settings.workers > 1
-    steps = render_in_processes(order, journal, clock.total) if several else _render_here(renderer, journal)
+    if order.settings.cluster is not None:
+        steps = render_on_cluster(order, journal, clock.total)
+    elif order.settings.workers > 1:
+        steps = render_in_processes(order, journal, clock.total)
+    else:
+        steps = _render_here(renderer, journal)
     for frames, faces in steps:
         yield from clock.tick(frames, faces)
         for report in journal.reports():
@@ -289,7 +294,7 @@ def _join(
         journal.parts(),
         journal.output,
         like=info,
-        sound_from=info.path if info.sound else None,
+        sound_from=info.path if info.has_tracks else None,
         metadata=tags,
         finish=finish,
         begin=info.first_pts * info.time_base if part else None,

@@ -20,8 +20,8 @@ from understudy.contracts import Face, Frame, Segmenter
 from understudy.faces.faceset import FaceRecord, FaceSet
 from understudy.image.warp import crop_frame
 from understudy.pipelines.composite_settings import CompositeSettings
-from understudy.pipelines.compositor import Compositor, reach_of
-from understudy.pipelines.face_layers import FaceJob
+from understudy.pipelines.compositor import Composited, Compositor, reach_of
+from understudy.pipelines.face_layers import FaceJob, FaceLayer
 from understudy.pipelines.masks import StoredMask
 from understudy.pipelines.merge_settings import Station
 from understudy.pipelines.swapper import Swapper
@@ -89,6 +89,8 @@ class SwapStage:
     ) -> None:
         self.swapper, self.faces, self.by_frame = swapper, faces, by_frame
         self.batch, self.settings, self.segmenter = batch, settings, segmenter
+        self.layers: dict[int, list[FaceLayer]] | None = None
+        """Where layers are kept, by frame; None: nowhere."""
 
     @property
     def reach(self) -> int:
@@ -105,7 +107,14 @@ class SwapStage:
         )
         for group in self._groups(frame for frame in frames if frame.index >= begin):
             yield from self._swap(group, compositor)
-        yield from compositor.flush()
+        yield from self._kept(compositor.flush_layered())
+
+    def _kept(self, done: Sequence[Composited]) -> list[Frame]:
+        """The frames; their layers are put where they are wanted."""
+        if self.layers is not None:
+            for composited in done:
+                self.layers.setdefault(composited.frame.index, []).extend(composited.layers)
+        return [composited.frame for composited in done]
 
     def _groups(self, frames: Iterator[Frame]) -> Iterator[list[Frame]]:
         """Frames that together have about a batch of faces; none across a block's end."""
@@ -134,7 +143,7 @@ class SwapStage:
                 crops.append(
                     crop_frame(frame, self.swapper.crop_matrix(face.points), self.swapper.resolution)
                 )
-        return compositor.push(frames, jobs, *self._through_network(crops))
+        return self._kept(compositor.push_layered(frames, jobs, *self._through_network(crops)))
 
     def _through_network(self, crops: list[np.ndarray]) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Swapped faces and their masks; a frame with more faces than a batch goes in pieces."""
@@ -163,16 +172,26 @@ class FaceMerge:
     Args:
         stages: one a swapper, in this order.
         stations: what is done to every finished frame, in this order.
+        layered: keep what is laid over each frame, for ``layers_of``.
     """
 
-    def __init__(self, stages: Sequence[SwapStage], stations: Sequence[Station] = ()) -> None:
+    def __init__(
+        self, stages: Sequence[SwapStage], stations: Sequence[Station] = (), *, layered: bool = False
+    ) -> None:
         self.stages, self.stations = stages, stations
+        self._layers: dict[int, list[FaceLayer]] = {}
+        for stage in stages:
+            stage.layers = self._layers if layered else None
         self.more = True
         """After ``render`` with a ``stop``: whether the footage goes on there."""
 
     def faces_in(self, frame: int) -> int:
         """How many faces of a frame are swapped."""
         return sum(len(stage.by_frame.get(frame, ())) for stage in self.stages)
+
+    def layers_of(self, frame: int) -> list[FaceLayer]:
+        """What was laid over a frame that has just come out, in this order; given once."""
+        return self._layers.pop(frame, [])
 
     def largest_face(self, frame: int) -> Face | None:
         """The largest of the swapped faces of a frame, in its swapper's crop mode; None without one."""
@@ -205,7 +224,9 @@ class FaceMerge:
             for frame in frames:
                 if stop is not None and frame.index >= stop:
                     return
-                if frame.index >= start:
+                if frame.index < start:
+                    self._layers.pop(frame.index, None)
+                else:
                     yield targets.popleft(), self._finished(frame)
                 if frame.index + 1 == stop:
                     self.more = bool(targets) or next(decoded, None) is not None

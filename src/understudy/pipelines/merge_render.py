@@ -28,9 +28,11 @@ from understudy.pipelines.merge_segments import SegmentReport, part_name, parts_
 from understudy.pipelines.merge_settings import MergeSettings, Station
 from understudy.pipelines.setup import make_context
 from understudy.pipelines.swapper import Swapper
+from understudy.provenance.labels import container_tags
 from understudy.segmenters import SEGMENTERS
+from understudy.video.layers import LayersWriter
 from understudy.video.stills import StillsWriter
-from understudy.video.writer import VideoWriter, is_folder
+from understudy.video.writer import VideoWriter, is_folder, open_writer
 
 ByFrame = dict[int, list[FaceRecord]]
 Step = tuple[int, int]
@@ -68,13 +70,15 @@ class RenderOrder:
         Raises:
             ConfigError: a station cannot be made again elsewhere.
         """
+        layers = self.settings.layers
+        settings = dataclasses.replace(self.settings, layers=layers.resolve() if layers else None)
         return {
             "swapper": str(self.swapper.resolve()),
             "target": str(self.target.resolve()),
             "faces": str(self.faces.resolve()),
             "persons": list(self.persons),
             "output": str(self.output.resolve()),
-            "settings": config.dump(self.settings),
+            "settings": config.dump(settings),
             "stations": [_describe(station) for station in self.stations],
             "plan": [self.plan.data, str(self.plan.path.resolve())] if self.plan else None,
             "start": self.start,
@@ -122,7 +126,7 @@ class Renderer:
 
     def __init__(self, order: RenderOrder) -> None:
         self.order = order
-        self.reader = open_footage(order.target)
+        self.reader = open_footage(order.target, order.settings.footage)
         faces = FaceSet.open(order.faces).choose(order.persons)
         by_frame = faces.for_merging(order.target.name)
         self.records = [record for found in by_frame.values() for record in found]
@@ -134,7 +138,7 @@ class Renderer:
             swapper = Swapper.load(place, context)
             self.swappers.append((place, swapper))
             stages.append(SwapStage(swapper, faces, found, order.settings.batch, settings, segmenter))
-        self.merge = FaceMerge(stages, order.stations)
+        self.merge = FaceMerge(stages, order.stations, layered=order.settings.layers is not None)
         self._folder = parts_folder(order.output)
 
     def close(self) -> None:
@@ -190,15 +194,17 @@ class _Segment:
     def write(self) -> Generator[Step, None, SegmentReport]:
         """Writes it under its name, all or nothing; gives a step for every frame."""
         part, order = self.renderer.part(self.number), self.renderer.order
-        if not is_folder(order.output):
-            encoding = order.settings.encode
-            with VideoWriter(part, like=self.renderer.reader.info, encoding=encoding) as writer:
-                yield from self._write(writer)
-        else:
-            with durable.new_folder(part) as folder, StillsWriter(folder) as writer:
-                yield from self._write(writer)
-                writer.close()
-                self.files = sorted(path.name for path in folder.iterdir())
+        like, encoding = self.renderer.reader.info, order.settings.encode
+        with contextlib.ExitStack() as stack:
+            folder = is_folder(order.output)
+            place = stack.enter_context(durable.new_folder(part)) if folder else part
+            tags = container_tags(order.swapper.resolve().parent.name) if folder else None
+            writer = stack.enter_context(open_writer(place, like=like, encoding=encoding, metadata=tags))
+            layers = order.settings.layers
+            layered = stack.enter_context(LayersWriter(layers, like)) if layers else None
+            yield from self._write(writer, layered)
+            writer.close()
+            self.files = sorted(path.name for path in place.iterdir()) if folder else []
         return SegmentReport(
             number=self.number,
             first=order.start + self.number * order.settings.segment,
@@ -212,7 +218,7 @@ class _Segment:
             remarks=tuple(event.message for event in writer.warnings),
         )
 
-    def _write(self, writer: VideoWriter | StillsWriter) -> Generator[Step]:
+    def _write(self, writer: VideoWriter | StillsWriter, layered: LayersWriter | None) -> Generator[Step]:
         for target, finished in self.pairs:
             if target.index >= self.last:
                 self.following = target, finished
@@ -223,6 +229,8 @@ class _Segment:
                 self.without.append(target.index)
             self.flicker.push(target, finished)
             writer.write(finished)
+            if layered:
+                layered.write(target, self.renderer.merge.layers_of(target.index))
             yield 1, count
 
 

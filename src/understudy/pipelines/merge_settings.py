@@ -11,6 +11,7 @@ from typing import Any, Protocol, runtime_checkable
 from understudy.contracts import Frame
 from understudy.errors import ConfigError
 from understudy.pipelines.composite import CompositeSettings
+from understudy.pipelines.footage import FootageSettings
 from understudy.provenance.rights import Label
 from understudy.provenance.signer import SigningSettings
 from understudy.video.encoding import Encoding
@@ -24,6 +25,8 @@ STAGE = "merge"
 class MergeSettings:
     """How a swapper's faces are put into footage."""
 
+    footage: FootageSettings = field(default_factory=FootageSettings)
+    """How the target is read; as it was for its face set."""
     device: str = "auto"
     """auto, cpu, cuda or cuda:N."""
     batch: int = 8
@@ -31,7 +34,9 @@ class MergeSettings:
     composite: CompositeSettings = field(default_factory=CompositeSettings)
     """Colour, mask and blend."""
     encode: Encoding = field(default_factory=Encoding)
-    """Codec and quality of a video."""
+    """Codec and quality of a video, kind of pictures of a folder."""
+    layers: Path | None = None
+    """Folder for what a compositor finishes by hand: every face as EXR with alpha, its place, an ST map."""
     label: Label = "record"
     """The visible label: record, what the consent records owe (without one, AI MODIFIED on every frame);
     a preset's name draws that one besides."""
@@ -105,5 +110,5 @@ def check_merge(target: Path, output: Path, info: VideoInfo, settings: MergeSett
     """
     if output.resolve() == target.resolve():
         raise ConfigError(f"output {output} is the target itself; choose another name")
-    sound = info.path if info.sound else None
+    sound = info.path if info.has_tracks else None
     return check_output(output, info, settings.encode, sound_from=sound)

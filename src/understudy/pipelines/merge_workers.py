@@ -52,6 +52,10 @@ class SegmentQueue:
         """Somebody makes it."""
         self._taken.add(number)
 
+    def give_back(self, number: int) -> None:
+        """Nobody makes it any more."""
+        self._taken.discard(number)
+
     def done(self, report: SegmentReport) -> None:
         """It is made."""
         self._taken.discard(report.number)
