@@ -4,6 +4,7 @@ import dataclasses
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -14,6 +15,7 @@ from understudy.events import Progress, StageDone, Warned
 from understudy.pipelines.merge import MergeSettings, merge, parts_folder
 from understudy.pipelines.merge_render import Renderer, RenderOrder
 from understudy.video.encoding import Encoding
+from understudy.video.images import read_image
 
 LOSSLESS = MergeSettings(segment=16, encode=Encoding(lossless=True, preset="ultrafast"))
 
@@ -182,7 +184,9 @@ def test_other_settings_throw_the_segments_away_and_speed_does_not(eager, footag
 
 def test_pictures_go_on_too(eager, stills, tmp_path):
     settings = MergeSettings(segment=8)
-    run(stills, tmp_path / "whole", settings)
+    whole = tmp_path / "whole" / "out"  # the same name: the invisible mark stands for it too
+    whole.parent.mkdir()
+    run(stills, whole, settings)
     output = tmp_path / "out"
     stop_after(stills, output, 2, settings)
     names = [f"shot.{1001 + number}.png" for number in range(30)]
@@ -192,7 +196,8 @@ def test_pictures_go_on_too(eager, stills, tmp_path):
     events = run(stills, output, settings, finish=[lambda path: signed.append(path.name)])
     assert sorted(path.name for path in output.iterdir()) == names
     for name in names:
-        assert (output / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+        samples, expected = (read_image(folder / name)[0] for folder in (output, whole))
+        assert np.array_equal(samples, expected)  # the files differ by the time of their signature
     assert any("2 parts" in e.message or "1 parts" in e.message for e in events if isinstance(e, Warned))
     assert not parts_folder(output).exists()
     assert isinstance(events[-1], StageDone)
