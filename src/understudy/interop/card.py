@@ -16,6 +16,7 @@ from typing import Any
 import understudy
 from understudy.errors import CheckpointError
 from understudy.models import ModelSettings
+from understudy.provenance.rights import said_by_model
 from understudy.training.tensors import sha256_of
 
 PURPOSE = (
@@ -88,10 +89,23 @@ def describe(
         "outputs": outputs,
         "steps": str(step),
         "weights_sha256": sha256_of(weights),
+        "consent": _consent(weights),
         **_origin(weights.parent.parent / "origin.toml"),
         "exported_by": f"understudy {understudy.__version__}",
         **more,
     }
+
+
+def _consent(weights: Path) -> str:
+    """On what the face sets stand; hashes of records, never a name."""
+    said = said_by_model(weights)
+    return json.dumps(
+        {
+            name: {key: each[key] for key in ("lane", "record", "faces") if each.get(key)}
+            for name, each in said.items()
+        }
+        or "none"
+    )
 
 
 def _origin(file: Path) -> dict[str, str]:
@@ -102,7 +116,7 @@ def _origin(file: Path) -> dict[str, str]:
         return {}
     except (OSError, ValueError) as error:
         raise CheckpointError(f"{file}: cannot be read ({error})") from None
-    kept = {name: origin[name] for name in ("understudy", "commit", "face_sets", "consent") if name in origin}
+    kept = {name: origin[name] for name in ("understudy", "commit", "face_sets") if name in origin}
     imported = origin.get("imported")
     if isinstance(imported, dict):
         kept["imported"] = {name: imported.get(name) for name in ("program", "model", "step")}  # pyright: ignore[reportUnknownMemberType]  # TOML of a user's

@@ -6,45 +6,64 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
-from understudy import config
+from understudy import config, durable
 from understudy.errors import CheckpointError, ConfigError, PluginError
-from understudy.events import Event, StageDone, StageStarted
+from understudy.events import Event, Saved, StageDone, StageStarted
+from understudy.interop.card import Card, describe
 from understudy.interop.deepfacelab import write_model
+from understudy.interop.export_rights import ExportRights
 from understudy.interop.onnx import Precision, export_onnx
 from understudy.models import MODELS
-from understudy.pipelines.swapper import settings_without_name
+from understudy.pipelines.swapper import settings_without_name, weights_of
+from understudy.provenance.signer import SigningSettings
 from understudy.segmenters.xseg import Xseg
 from understudy.training.rundir import load_swapper_files
 
-Format = Literal["auto", "onnx", "dfm", "deepfacelab"]
+Format = Literal["auto", "onnx", "dfm", "safetensors", "deepfacelab"]
 
 
 def export(
-    place: Path, output: Path, *, form: Format = "auto", precision: Precision = "fp32", name: str = "new"
+    place: Path,
+    output: Path,
+    *,
+    form: Format = "auto",
+    precision: Precision = "fp32",
+    name: str = "new",
+    sign: SigningSettings | None = None,
 ) -> Iterator[Event]:
-    """Writes a swapper in another program's format.
+    """Writes a swapper in another program's format, with a model card and a signed manifest beside it.
 
     Args:
         place: a run, its ``swapper`` folder, or the weights in it.
-        output: ``FILE.onnx``, ``FILE.dfm``, or a new folder for DeepFaceLab's files.
+        output: ``FILE.onnx``, ``FILE.dfm``, ``FILE.safetensors``, or a new folder for DeepFaceLab's files.
         form: the format; auto: by the ending of the output.
         precision: of an ONNX file's arithmetic.
         name: what DeepFaceLab calls the model.
+        sign: with which key it is signed; None: this installation's own.
 
     Raises:
+        ConsentError: a consent record was withdrawn, has ended, or does not permit giving the model on.
         ConfigError: an ending that is none of these, or a model that the other program lacks.
         CheckpointError: no swapper, or a damaged one.
         OutputError: the place cannot be written.
     """
     chosen = _format_of(output) if form == "auto" else form
+    weights = weights_of(place / "swapper" if (place / "swapper").is_dir() else place)
+    rights = ExportRights(weights, output, sign)
+    yield from rights.begin()
     if chosen == "deepfacelab":
         yield from _to_deepfacelab(place, output, name)
+    elif chosen == "safetensors":
+        yield from _to_safetensors(weights, output)
     else:
         yield from export_onnx(place, output, layout=chosen, precision=precision)
+    yield from rights.end()
 
 
-def _format_of(output: Path) -> Literal["onnx", "dfm", "deepfacelab"]:
+def _format_of(output: Path) -> Literal["onnx", "dfm", "safetensors", "deepfacelab"]:
     match output.suffix.lower():
+        case ".safetensors":
+            return "safetensors"
         case ".onnx":
             return "onnx"
         case ".dfm":
@@ -53,8 +72,39 @@ def _format_of(output: Path) -> Literal["onnx", "dfm", "deepfacelab"]:
             return "deepfacelab"
         case other:
             raise ConfigError(
-                f"output: wanted FILE.onnx, FILE.dfm or a folder, got the ending {other!r}; or say --format"
+                "output: wanted FILE.onnx, FILE.dfm, FILE.safetensors or a folder, got the ending "
+                f"{other!r}; or say --format"
             )
+
+
+def _to_safetensors(weights: Path, output: Path) -> Iterator[Event]:
+    """The weights as they are; they carry model, settings and consent themselves."""
+    files = load_swapper_files(weights)
+    yield StageStarted(stage="export", detail=f"{files.model} as safetensors")
+    size = weights.stat().st_size
+    with durable.explained(output):
+        output.parent.mkdir(parents=True, exist_ok=True)
+    with durable.new_file(output, size=size) as part, weights.open("rb") as file:
+        durable.fill(part, iter(lambda: file.read(1 << 22), b""))
+    yield Saved(path=output)
+    base = MODELS[files.model]()
+    settings = config.merge(base, settings_without_name(files.settings))
+    facts = describe(
+        weights,
+        settings,
+        files.step,
+        inputs=f"face (n, 3, {side}, {side}) float32, RGB in [0, 1]",
+        outputs="swap (n, 3, r, r) float32, RGB in [0, 1]; mask (n, 1, r, r) in [0, 1]",
+        more={},
+    )
+    example = "from pathlib import Path\n\nfrom understudy.pipelines.swapper import Swapper\n"
+    example += "from understudy.pipelines.setup import make_context\n\n"
+    example += f"swapper = Swapper.load(Path({output.name!r}), make_context('cpu'))\n"
+    title = f"Face-swapping model ({files.model}, {settings.resolution} pixels)"
+    card = output.with_suffix(".md")
+    durable.write_text(card, Card(title=title, facts=facts, example=example).markdown())
+    yield Saved(path=card)
+    yield StageDone(stage="export", summary={"file": str(output), "megabytes": round(size / 1e6, 1)})
 
 
 def _to_deepfacelab(place: Path, output: Path, name: str) -> Iterator[Event]:

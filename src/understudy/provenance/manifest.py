@@ -297,7 +297,8 @@ def add_history(builder: Any, edit: Edit) -> None:  # noqa: ANN401 - a type of t
     from c2pa import C2paBuilderIntent, C2paDigitalSourceType
 
     if edit.plate is None:
-        kind = getattr(C2paDigitalSourceType, "TRAINED_ALGORITHMIC_MEDIA")  # noqa: B009 - not in its stubs
+        name = "TRAINED_ALGORITHMIC_DATA" if edit.operation == "model" else "TRAINED_ALGORITHMIC_MEDIA"
+        kind = getattr(C2paDigitalSourceType, name)
         builder.set_intent(C2paBuilderIntent.CREATE, kind)
         return
     builder.set_intent(C2paBuilderIntent.EDIT)

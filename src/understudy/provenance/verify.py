@@ -8,7 +8,7 @@ file are read too, but prove nothing: anyone can write them. No network is neede
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -19,23 +19,26 @@ from understudy.provenance.claim import NAMESPACE
 from understudy.provenance.keys import KeyStore
 from understudy.provenance.labels import file_hash, sidecar_path
 from understudy.provenance.manifest import list_path, manifest_path, media_type
+from understudy.provenance.recovery import Found, look
 from understudy.provenance.signer import quiet_context
 from understudy.video.encoding import CONTAINERS
 from understudy.video.probe import probe
 from understudy.video.stills import image_files
 
-Verdict = Literal["intact", "stranger", "unsigned", "origin", "unreadable", "changed"]
-"""``stranger``: intact, but nobody trusted here vouches for the signer. ``origin``: intact, but what it was
-made from had been altered. ``changed``: not as it was signed."""
+Verdict = Literal["intact", "stranger", "recovered", "unsigned", "origin", "unreadable", "changed"]
+"""The gravest last. ``stranger``: intact, but nobody trusted here vouches for the signer. ``recovered``: no
+manifest, but our mark is in it. ``origin``: intact, but what it was made from had been altered. ``changed``:
+not as it was signed."""
 EXIT: dict[Verdict, int] = {
     "intact": 0,
     "stranger": 3,
+    "recovered": 8,
     "unsigned": 4,
     "origin": 5,
     "unreadable": 6,
     "changed": 7,
 }
-"""Exit codes; of several files the highest."""
+"""Exit codes, the gravest last; of several files that of the gravest."""
 UNTRUSTED = "signingCredential.untrusted"
 WORDS = {
     "assertion.dataHash.mismatch": "the picture or its metadata was changed after signing",
@@ -54,6 +57,9 @@ WORDS = {
     "ingredient.manifest.missing": "the manifest of what it was made from is missing",
 }
 """The library's codes in plain words."""
+
+
+Look = Literal["no", "whole pictures", "as needed"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,6 +113,10 @@ class Answer:
     """C2PA's ai-disclosure: the model."""
     mark: Mapping[str, Any] | None = None
     """The invisible mark that the manifest speaks of."""
+    found: Found | None = None
+    """The invisible mark that is in the picture."""
+    looked: bool = False
+    """Whether it was looked for."""
     origins: tuple[Origin, ...] = ()
     codes: tuple[str, ...] = ()
     """The library's codes of what is wrong."""
@@ -125,11 +135,13 @@ class Answer:
         return {**asdict(self), "exit_code": self.exit_code}
 
 
-def verify(path: Path, *, home: Path | None = None) -> Answer:
+def verify(path: Path, *, mark: Look = "as needed", home: Path | None = None) -> Answer:
     """Reads and checks one file, or a folder of images.
 
     Args:
         path: a picture, video, or a folder that ``sign_folder`` signed.
+        mark: how far the invisible mark is looked for: not at all, in whole pictures, or, where the manifest
+            does not settle what the file is, in parts of pictures too, which takes seconds.
         home: state folder; None for ``understudy_home()``.
 
     Raises:
@@ -138,7 +150,7 @@ def verify(path: Path, *, home: Path | None = None) -> Answer:
     if not path.exists():
         raise VideoError(f"{path}: there is no such file or folder; check the name")
     if path.is_dir():
-        return _verify_folder(path, home)
+        return _with_mark(_verify_folder(path, home), path, mark, home)
     answer = _verify_manifest(path, home)
     metadata = _metadata(path)
     sidecar = _sidecar(path)
@@ -147,7 +159,35 @@ def verify(path: Path, *, home: Path | None = None) -> Answer:
         reasons.append("its metadata says that it is AI modified; anyone can write or remove that")
     if sidecar == "of another file":
         reasons.append(f"{sidecar_path(path).name} beside it is of another file, or this file was changed")
-    return replace(answer, reasons=tuple(reasons), metadata=metadata or None, sidecar=sidecar)
+    answer = replace(answer, reasons=tuple(reasons), metadata=metadata or None, sidecar=sidecar)
+    return _with_mark(answer, path, mark, home)
+
+
+def _with_mark(answer: Answer, path: Path, how: Look, home: Path | None) -> Answer:
+    """The answer, with the mark that is in the picture."""
+    if how == "no":
+        return answer
+    settled = answer.verdict in ("intact", "stranger", "origin")
+    found = look(path, crops=how == "as needed" and not settled, home=home)
+    answer = replace(answer, found=found, looked=True)
+    if found is None:
+        ours = answer.signer is not None and answer.signer.root == OWN
+        if ours and answer.mark and settled:
+            lost = "the invisible mark that its manifest speaks of is not found in it"
+            return replace(answer, reasons=(*answer.reasons, lost))
+        return answer
+    if settled:
+        return answer
+    what = "a part of " if found.cropped else ""
+    if found.result:
+        reason = (
+            f"our invisible mark is in it: it is a copy of {what}{found.result}, made on {found.made[:10]}"
+        )
+    else:
+        reason = "our invisible mark is in it, but the local store does not know the result"
+    if answer.verdict == "unsigned":
+        return replace(answer, verdict="recovered", reasons=("it has lost its manifest", reason))
+    return replace(answer, reasons=(*answer.reasons, reason))
 
 
 def _verify_manifest(path: Path, home: Path | None) -> Answer:
@@ -335,6 +375,12 @@ def _sidecar(path: Path) -> Literal["fits", "of another file", "damaged", "none"
     except (ValueError, AttributeError, OSError):
         return "damaged"
     return "fits" if digest == file_hash(path) else "of another file"
+
+
+def gravest(answers: Iterable[Answer]) -> int:
+    """The exit code of several answers."""
+    found = {answer.verdict for answer in answers}
+    return max(((place, code) for place, (name, code) in enumerate(EXIT.items()) if name in found))[1]
 
 
 def read_audit(path: Path) -> str:
