@@ -130,12 +130,13 @@ def markdown(table: Mapping[str, Any]) -> list[str]:
     heads = [COLUMNS[name][0] for name in shown]
     lines = [f"| method | n | {' | '.join(heads)} |", "|---" * (len(shown) + 2) + "|"]
     for method, one in methods.items():
-        cells = [_cell(one["figures"].get(name), COLUMNS[name][1]) for name in shown]
+        cells = [cell(one["figures"].get(name), COLUMNS[name][1]) for name in shown]
         lines.append(f"| {method} | {one['pairs']} | {' | '.join(cells)} |")
     return lines
 
 
-def _cell(figure: Mapping[str, Any] | None, digits: int) -> str:
+def cell(figure: Mapping[str, Any] | None, digits: int) -> str:
+    """An estimate for a table: the mean, and its interval where there is one."""
     if figure is None or figure["mean"] is None:
         return "–"
     mean = f"{figure['mean']:.{digits}f}"
