@@ -23,7 +23,7 @@ from understudy.metrics.report import (
     Table,
 )
 from understudy.pipelines import coverage
-from understudy.pipelines.readiness import FEWEST, NEAR, Readiness, crops_of, sentences, spans
+from understudy.pipelines.shot_needs import FEWEST, NEAR, Readiness, crops_of, sentences, spans
 
 FORMAT = 1
 _SHOWN = 12
