@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import TypeVar
 
 from understudy import config
+from understudy.cli.show import follow
 from understudy.errors import ConfigError, ConsentError
-from understudy.provenance import standing
+from understudy.provenance import references, standing
 from understudy.provenance.consent import (
     Agreement,
     ConsentStore,
@@ -31,7 +32,9 @@ USAGE = """usage: understudy consent new --person NAME --projects NAME --until D
        understudy consent sign RECORD --role person|representative|producer [--key FILE] [--evidence FILE …]
        understudy consent show RECORD
        understudy consent list
-       understudy consent attach FACES --record RECORD | --performer SEED | --research NAME --licence NAME
+       understudy consent attach FACES --record RECORD [--references PICTURE …]
+       understudy consent attach FACES --performer SEED [--truth FOLDER]
+       understudy consent attach FACES --research NAME --licence NAME
        understudy consent withdraw RECORD [--reason WORDS]
        understudy consent purge RECORD [--folder FOLDER] [--yes]
 
@@ -43,7 +46,9 @@ every frame of the result then carries the label AI MODIFIED.
   sign      sign it; --key is the signer's own key file, made if it is not there; --evidence comes before that
   show      what it says, and whether it holds
   list      all records on this machine
-  attach    bind a face set to a record, or declare that it shows a synthetic person or a public data set
+  attach    bind a face set to a record: its crops are compared with the record's reference pictures, and
+            strangers are named and left out. Or put it into a lane: a synthetic person (frames are drawn
+            again from the seed and compared), a public data set
   withdraw  for good: its face sets and models refuse to load from now on
   purge     list what derives from it below a folder (here); --yes deletes it
 
@@ -102,8 +107,12 @@ class Attach:
 
     record: str | None = None
     """A consent record."""
+    references: tuple[Path, ...] = ()
+    """The record's reference pictures, where they are not where they were when it was made."""
     performer: int | None = None
     """Seed of the synthetic person that it shows."""
+    truth: Path | None = None
+    """What understudy performers wrote beside the footage; none: known from the extraction."""
     research: str | None = None
     """Name of the public data set that it is of."""
     licence: str = ""
@@ -189,6 +198,7 @@ def _new(words: list[str]) -> int:
         )
     )
     path = ConsentStore().save(Agreement(record=record))
+    references.remember(dict(zip(record.references, flags.references, strict=True)), ConsentStore())
     role = "representative" if record.representative else "person"
     sys.stdout.write(
         f"record {record.id}: {path}\n"
@@ -270,17 +280,67 @@ def _attach(words: list[str]) -> int:
     chosen = [each for each in (flags.record, flags.performer, flags.research) if each is not None]
     if len(chosen) != 1:
         raise ConfigError("consent attach: wanted one of --record, --performer and --research")
+    faces = Path(name)
     if flags.record is not None:
-        standing.attach(Path(name), ConsentStore().find(flags.record))
-    elif flags.performer is not None:
-        standing.declare(Path(name), {"lane": "performer", "seed": flags.performer})
+        agreement = ConsentStore().find(flags.record)
+        given = _known_references(agreement, flags.references)
+        standing.attach(faces, agreement)
+        return _compare(faces, given)
+    if flags.performer is not None:
+        _prove(faces, flags.performer, flags.truth)
     else:
         if not flags.licence:
             raise ConfigError("consent attach: wanted the data set's licence; add --licence NAME")
         about = {"lane": "research", "dataset": flags.research, "licence": flags.licence}
-        standing.declare(Path(name), about)
-    sys.stdout.write(standing.consent_of(Path(name)).sentence + "\n")
+        standing.declare(faces, about)
+    sys.stdout.write(standing.consent_of(faces).sentence + "\n")
     return 0
+
+
+def _known_references(agreement: Agreement, given: Sequence[Path]) -> list[Path]:
+    """The reference pictures, if they are those of the record."""
+    for path, digest in zip(given, _hashes(given), strict=True):
+        if digest not in agreement.record.references:
+            raise ConfigError(
+                f"{path}: not a reference picture of record {agreement.record.id}; give those that it was "
+                "made with"
+            )
+    if given:
+        references.remember(dict(zip(_hashes(given), given, strict=True)), ConsentStore())
+    return list(given)
+
+
+def _compare(faces: Path, given: Sequence[Path]) -> int:
+    """Leaves strangers out of a face set that was bound to a record, and says how it stands."""
+    from understudy.faces.faceset import FaceSet
+    from understudy.pipelines.extract import ExtractSettings, describe_picture
+    from understudy.pipelines.likeness import leave_strangers_out
+    from understudy.pipelines.setup import build_finders, fetch_weights, make_context
+
+    now = standing.consent_of(faces)
+    sys.stdout.write(now.sentence + "\n")
+    if not FaceSet.open(faces).identities:
+        return 0
+    settings = ExtractSettings()
+    plugins = (settings.detector, settings.landmarker, settings.embedder)
+    follow(fetch_weights(plugins))
+    finders = build_finders(*plugins, make_context("cpu"))
+    same = finders.embedder.same_person
+    follow(leave_strangers_out(faces, now, lambda path: describe_picture(path, finders), same, given))
+    return 0
+
+
+def _prove(faces: Path, seed: int, truth: Path | None) -> None:
+    """Puts a face set into the lane of performers if it can be proved."""
+    from understudy.faces.faceset import FaceSet
+    from understudy.provenance.proof import declare_drawn
+
+    why = declare_drawn(FaceSet.open(faces), seed, truth)
+    if why:
+        raise ConsentError(
+            f"{faces} cannot be shown to be performer {seed}: {why}. Give what understudy performers wrote "
+            "beside the footage: --truth FOLDER"
+        )
 
 
 def _withdraw(words: list[str]) -> int:

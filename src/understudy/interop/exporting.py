@@ -89,6 +89,7 @@ def _to_safetensors(weights: Path, output: Path) -> Iterator[Event]:
     yield Saved(path=output)
     base = MODELS[files.model]()
     settings = config.merge(base, settings_without_name(files.settings))
+    side = settings.resolution
     facts = describe(
         weights,
         settings,

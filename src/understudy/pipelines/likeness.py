@@ -68,7 +68,11 @@ def leave_strangers_out(
             f"{face_set} --record {standing.id} --references PICTURE …"
         )
         return
-    found = find_strangers(FaceSet.open(face_set), files, describe, same_person)
+    try:
+        found = find_strangers(FaceSet.open(face_set), files, describe, same_person)
+    except ConsentError as error:
+        yield Warned(message=f"{face_set.name} was not compared with its record: {error}")
+        return
     if found:
         FaceSet.open(face_set).reject([each.crop for each in found])
         names = ", ".join(each.crop for each in found[:4]) + (", …" if len(found) > 4 else "")

@@ -85,6 +85,33 @@ def declare_performers(face_set: Path, footage: Iterable[Path], *, home: Path | 
     return True
 
 
+def declare_drawn(faces: FaceSet, seed: int, truth: Path | None = None, *, home: Path | None = None) -> str:
+    """Puts a face set into the lane ``performer`` by hand, if it can be proved.
+
+    Args:
+        faces: the face set.
+        seed: of the performer that it shows.
+        truth: the truth folder of its footage; None: what is known from the extraction.
+        home: state folder; None for ``understudy_home()``.
+
+    Returns:
+        Why not; empty when it is in that lane now.
+    """
+    from understudy.performers.truth import drawn_with
+
+    drawn = dict(cast("dict[str, Any]", _said(faces.path).get("drawn") or {}))
+    if truth is not None:
+        drawn = dict.fromkeys(faces.sources, drawn_with(truth))
+    others = {each for source in drawn if (each := int(drawn[source]["seed"])) != seed}
+    if others:
+        return f"its footage was drawn from seed {others.pop()}"
+    declared = {"lane": "performer", "seed": seed, "drawn": drawn}
+    why = doubt(faces, declared, home=home)
+    if not why:
+        declare(faces.path, declared)
+    return why
+
+
 def proved(face_set: Path, standing: Standing, *, home: Path | None = None) -> Standing:
     """The standing, as far as it can be proved: a performer that cannot be is a face set without a record.
 
