@@ -1,126 +1,179 @@
-"""Merging at 1080p: decode, crop, network, composite, paste and encode, one face of 300 pixels a frame.
+"""Merging at 720p, 1080p and 4K: decode, crop, composite, paste and encode, one face a frame.
 
-The face moves and turns over a soft background with grain; the swapper has the size of ``df`` Quick96 with
-random weights, so that nothing has to be trained or fetched. "Merge without network" is what the issue
-asks for: decoding in a thread of its own, compositing in this one.
+The face moves and turns over a soft background with grain; it is 400 pixels wide at 1080p. "Without network"
+is what merging itself costs: the very stations of ``understudy merge`` (decoding in a thread of its own,
+crops, colour averaged over time, mask, blend, paste) with ready faces instead of a swapper's. "Plain way" is
+what a script does: frames as 8-bit BGR, ``cv2.warpAffine``, Reinhard's transfer in numpy, then an alpha
+blend or ``cv2.seamlessClone``, in the same run on the same clip. Memory is the peak of a process of its own.
 """
 
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
 import tempfile
+from collections.abc import Iterator
 from fractions import Fraction
+from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
+import av
 import cv2
 import numpy as np
 import torch
 
-from common import Timing, measure, publish
-from understudy.blends.feather import Feather
-from understudy.blends.poisson import Poisson
-from understudy.color_transfers.none import NoTransfer
-from understudy.color_transfers.reinhard import Reinhard
+from common import Timing, measure, peak_memory, publish
+from understudy import config
 from understudy.contracts import Alignment, ColorTags, Face, Frame, PixelFormat
+from understudy.faces.records import FaceRecord
 from understudy.image.color import rgb_to_rect
 from understudy.image.landmarks import FACE_OVAL
 from understudy.image.paste import paste_crop
-from understudy.image.poisson import clone
 from understudy.image.warp import crop_frame
-from understudy.pipelines.composite import CompositeSettings, FaceJob, composite
+from understudy.pipelines.composite import CompositeSettings
+from understudy.pipelines.merge_faces import FaceMerge, SameForAll, SwapStage
+from understudy.pipelines.merge_flicker import FlickerSampler
 from understudy.pipelines.swapper import Swapper
-from understudy.stream import read_ahead
 from understudy.video.encoding import Encoding
 from understudy.video.reader import VideoReader
 from understudy.video.writer import VideoWriter
 
-WIDTH, HEIGHT, FRAMES, SIDE, BATCH = 1920, 1080, 64, 300, 8
+SIZES = {"720p": (1280, 720, 48), "1080p": (1920, 1080, 48), "4K": (3840, 2160, 24)}
+"""Width, height and frames of a clip."""
+BLENDS = ("feather", "poisson", "multiband", "alpha")
+PRESETS = ("superfast", "veryfast", "medium")
+NETWORK, BATCH = 96, 8
 GRAIN = 0.012  # of the range; makes H.264 at CRF 20 about as large as a broadcast master
 FORMAT = PixelFormat(name="yuv420p", kind="yuv", depth=8, shift_x=1, shift_y=1)
 
 
-def plate(index: int, grain: np.ndarray) -> Frame:
+@cache
+def grain(width: int, height: int) -> np.ndarray:
+    """Noise of a frame's size."""
+    return GRAIN * np.random.default_rng(0).standard_normal((height, width, 1)).astype(np.float32)
+
+
+def plate(index: int, width: int, height: int) -> Frame:
     """A frame of moving soft colours with grain."""
-    small_x, small_y = np.meshgrid(np.arange(WIDTH // 8), np.arange(HEIGHT // 8))
-    waves = [0.5 + 0.3 * np.sin(small_x / (15 + 4 * k) + small_y / 21 + 0.05 * index) for k in range(3)]
-    picture = cv2.resize(np.stack(waves, -1).astype(np.float32), (WIDTH, HEIGHT))
-    picture += np.roll(grain, 37 * index, axis=0)
-    planes = rgb_to_rect(FORMAT, ColorTags(), picture.clip(0, 1))
+    x, y = np.meshgrid(np.arange(240), np.arange(135))
+    waves = [0.5 + 0.3 * np.sin(x / (15 + 4 * k) + y / 21 + 0.05 * index) for k in range(3)]
+    picture = cv2.resize(np.stack(waves, -1).astype(np.float32), (width, height))
+    picture += np.roll(grain(width, height), 37 * index, axis=0)
     return Frame(
         index=index,
         pts=index,
         time_base=Fraction(1, 30),
         duration=1,
-        planes=planes,
+        planes=rgb_to_rect(FORMAT, ColorTags(), picture.clip(0, 1)),
         format=FORMAT,
         color=ColorTags(primaries=1, transfer=1, space=1),
     )
 
 
-def face_of(index: int) -> Face:
+def side_of(height: int) -> int:
+    """Side of the face's square, pixels."""
+    return round(400 * height / 1080)
+
+
+def face_of(index: int, width: int, height: int) -> Face:
     """Where the face is in a frame: on a circle, swaying."""
-    angle = 0.3 * math.sin(index / 17)
-    x, y = 960 + 300 * math.cos(index / 30), 540 + 150 * math.sin(index / 30)
-    c, s = math.cos(angle) / SIDE, math.sin(angle) / SIDE
+    side, angle = side_of(height), 0.3 * math.sin(index / 17)
+    x = width / 2 + 0.15 * width * math.cos(index / 30)
+    y = height / 2 + 0.14 * height * math.sin(index / 30)
+    c, s = math.cos(angle) / side, math.sin(angle) / side
     linear = np.array([[c, s], [-s, c]])
     matrix = np.column_stack([linear, 0.5 - linear @ np.array([x, y])])
     turns = np.linspace(0, 2 * np.pi, len(FACE_OVAL), endpoint=False)
     square = np.full((478, 2), 0.5)
     square[list(FACE_OVAL)] += 0.5 * np.stack([0.7 * np.sin(turns), -0.86 * np.cos(turns)], -1)
     points = np.linalg.solve(linear, (square - matrix[:, 2]).T).T
+    half = side / 2
     return Face(
         frame=index,
         time=index / 30,
         index=0,
         track=0,
-        box=np.array([x - 150, y - 150, x + 150, y + 150]),
+        box=np.array([x - half, y - half, x + half, y + half]),
         presence=1.0,
         points=np.column_stack([points, np.zeros(478)]).astype(np.float32),
         alignment=Alignment(matrix=matrix, mode="full"),
     )
 
 
-def settings(blend: str, transfer: str) -> CompositeSettings:
-    """Composite settings by plugin name."""
-    return CompositeSettings(
-        blend={"feather": Feather(), "poisson": Poisson()}[blend],
-        color_transfer={"none": NoTransfer(), "reinhard": Reinhard()}[transfer],
-    )
+def record_of(face: Face) -> FaceRecord:
+    """The face as a line of a face set, as far as it is looked at."""
+    return FaceRecord({"frame": face.frame, "track": face.track}, 0)
 
 
-def swapped_faces(count: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Smooth random faces of 96 pixels and round masks, as a network gives them."""
+@cache
+def ready() -> tuple[torch.Tensor, torch.Tensor]:
+    """A batch of smooth random faces and round masks, as a network gives them."""
     generator = torch.Generator().manual_seed(0)
-    noise = torch.rand(count, 3, 12, 12, generator=generator)
-    faces = torch.nn.functional.interpolate(noise, (96, 96), mode="bicubic").clamp(0, 1)
-    y, x = torch.meshgrid(torch.linspace(-1, 1, 96), torch.linspace(-1, 1, 96), indexing="ij")
+    noise = torch.rand(BATCH, 3, 12, 12, generator=generator)
+    faces = torch.nn.functional.interpolate(noise, (NETWORK, NETWORK), mode="bicubic").clamp(0, 1)
+    y, x = torch.meshgrid(torch.linspace(-1, 1, NETWORK), torch.linspace(-1, 1, NETWORK), indexing="ij")
     mask = ((0.85 - torch.hypot(x * 1.1, y * 0.95)) * 12).clamp(0, 1)
-    return faces, mask.expand(count, 1, 96, 96).contiguous()
+    return faces, mask.expand(BATCH, 1, NETWORK, NETWORK).contiguous()
 
 
-def merge(clip: Path, how: CompositeSettings, swapper: Swapper | None, writer: VideoWriter | None) -> None:
+class ReadyFaces:
+    """Stands in for a swapper: its faces are there already."""
+
+    resolution = output_resolution = NETWORK
+    settings = SimpleNamespace(coverage=1.0)
+
+    def __init__(self, faces: list[Face]) -> None:
+        self._matrices = {id(face.points): face.alignment.crop_matrix(NETWORK) for face in faces}
+
+    def crop_matrix(self, points: np.ndarray) -> np.ndarray:
+        """Of the network's crop."""
+        return self._matrices[id(points)]
+
+    def __call__(self, crops: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """As many faces and masks."""
+        faces, masks = ready()
+        return faces[: len(crops)], masks[: len(crops)]
+
+
+class ReadyStage(SwapStage):
+    """Knows where the faces are; their landmarks are too few to be aligned."""
+
+    known: list[Face]
+
+    def aligned(self, record: FaceRecord) -> Face:
+        """The face of a frame."""
+        return self.known[record.frame]
+
+
+def merge_of(size: str, settings: CompositeSettings, swapper: Swapper | None = None) -> FaceMerge:
+    """The stations of a merge."""
+    width, height, frames = SIZES[size]
+    faces = [face_of(n, width, height) for n in range(frames)]
+    masks: Any = SimpleNamespace(read_mask=lambda _record: None)
+    stand_in: Any = swapper or ReadyFaces(faces)
+    by_frame = {n: [record_of(face)] for n, face in enumerate(faces)}
+    stage = ReadyStage(stand_in, masks, by_frame, BATCH, SameForAll(settings))
+    stage.known = faces
+    return FaceMerge([stage])
+
+
+def settings(blend: str, transfer: str = "reinhard") -> CompositeSettings:
+    """Composite settings by plugin name."""
+    return config.merge(CompositeSettings(), {"blend": blend, "color_transfer": transfer})
+
+
+def run(clip: Path, merge: FaceMerge, writer: VideoWriter | None = None, *, flicker: bool = False) -> None:
     """One pass over the clip."""
-    faces, masks = swapped_faces(BATCH)
+    sampler = FlickerSampler(merge.largest_face)
     with VideoReader(clip) as reader:
-        group: list[Frame] = []
-        for frame in read_ahead(reader, 2 * BATCH):
-            group.append(frame)
-            if len(group) < BATCH:
-                continue
-            jobs = [FaceJob(frame=place, face=face_of(frame.index)) for place, frame in enumerate(group)]
-            if swapper is not None:
-                faces, masks = swapper(network_crops(group, jobs, swapper.resolution))
-            for made in composite(group, jobs, faces, masks, how):
-                if writer is not None:
-                    writer.write(made)
-            group = []
-
-
-def network_crops(frames: list[Frame], jobs: list[FaceJob], size: int) -> torch.Tensor:
-    """What the swapper is given."""
-    matrices = [job.face.alignment.crop_matrix(size) for job in jobs]
-    crops = [crop_frame(frames[job.frame], matrix, size) for job, matrix in zip(jobs, matrices, strict=True)]
-    return torch.from_numpy(np.stack(crops))
+        for target, finished in merge.render(reader):
+            if flicker:
+                sampler.push(target, finished)
+            if writer is not None:
+                writer.write(finished)
 
 
 def decode(clip: Path) -> None:
@@ -130,80 +183,161 @@ def decode(clip: Path) -> None:
             pass
 
 
-def parts() -> dict[str, Timing | float]:
-    """What one face costs, station by station."""
-    grain = GRAIN * np.random.default_rng(0).standard_normal((HEIGHT, WIDTH, 1)).astype(np.float32)
-    frames = [plate(index, grain) for index in range(BATCH)]
-    jobs = [FaceJob(frame=index, face=face_of(index)) for index in range(BATCH)]
-    faces, masks = swapped_faces(BATCH)
-    matrix = jobs[0].face.alignment.crop_matrix(256)
-    crop = crop_frame(frames[0], matrix, 256)
-    down, across = np.mgrid[:256, :256] - 127.5
-    alpha = np.clip((1 - np.hypot(down / 110, across / 90)) * 8, 0, 1).astype(np.float32)
-    out: dict[str, Timing | float] = {
-        "crop_frame to 256": measure(lambda: crop_frame(frames[0], matrix, 256), at_least=0.5),
-        "paste from 256": measure(lambda: paste_crop(frames[0], crop * alpha, alpha, matrix), at_least=0.5),
-    }
-    for blend in ("feather", "poisson"):
-        for transfer in ("none", "reinhard"):
-            how = settings(blend, transfer)
-            out[f"composite {blend} {transfer}"] = measure(
-                lambda how=how: composite(frames, jobs, faces, masks, how), units=BATCH, at_least=1.0
-            )
-    out |= poisson_beside_opencv()
+# ------------------------------------------------------------------------------------------ the plain way
+
+
+def plain(clip: Path, width: int, height: int, frames: int, blend: str) -> None:
+    """What a script does with OpenCV and numpy."""
+    faces, masks = ready()
+    drawn = [np.rint(np.moveaxis(face.numpy(), 0, -1)[..., ::-1] * 255).astype(np.uint8) for face in faces]
+    mask = np.rint(masks[0, 0].numpy() * 255).astype(np.uint8)
+    for index, frame in enumerate(plain_frames(clip)):
+        if index >= frames:
+            return
+        back = np.linalg.inv(
+            np.vstack([face_of(index, width, height).alignment.crop_matrix(NETWORK), [0, 0, 1]])
+        )
+        laid = cv2.warpAffine(drawn[index % BATCH], back[:2], (width, height), flags=cv2.INTER_CUBIC)
+        where = cv2.warpAffine(mask, back[:2], (width, height))
+        laid = reinhard(laid, frame, where > 127)
+        if blend == "poisson":
+            x, y, w, h = cv2.boundingRect((where > 127).astype(np.uint8))
+            binary = ((where > 127) * 255).astype(np.uint8)
+            cv2.seamlessClone(laid, frame, binary, (x + w // 2, y + h // 2), cv2.NORMAL_CLONE)
+        else:
+            alpha = cv2.GaussianBlur(where, (0, 0), 6)[..., None].astype(np.float32) / 255
+            np.rint(laid * alpha + frame * (1 - alpha)).astype(np.uint8)
+
+
+def plain_frames(clip: Path) -> Iterator[np.ndarray]:
+    """Frames as 8-bit BGR."""
+    with av.open(str(clip)) as container:
+        container.streams.video[0].thread_type = "AUTO"
+        for frame in container.decode(video=0):
+            yield frame.to_ndarray(format="bgr24")
+
+
+def reinhard(face: np.ndarray, frame: np.ndarray, inside: np.ndarray) -> np.ndarray:
+    """Reinhard's transfer over the rectangle of the mask, statistics inside the mask."""
+    x, y, w, h = cv2.boundingRect(inside.astype(np.uint8))
+    part = np.s_[y : y + h, x : x + w]
+    ours = cv2.cvtColor(face[part].astype(np.float32) / 255, cv2.COLOR_BGR2LAB)
+    theirs = cv2.cvtColor(frame[part].astype(np.float32) / 255, cv2.COLOR_BGR2LAB)
+    kept = inside[part]
+    mean, spread = ours[kept].mean(0), ours[kept].std(0)
+    ours = (ours - mean) * (theirs[kept].std(0) / (spread + 1e-6)) + theirs[kept].mean(0)
+    out = face.copy()
+    out[part] = np.rint(cv2.cvtColor(ours, cv2.COLOR_LAB2BGR).clip(0, 1) * 255).astype(np.uint8)
     return out
 
 
-def poisson_beside_opencv() -> dict[str, Timing | float]:
-    """Our solver and cv2.seamlessClone (8 bit, approximate) on the same face of 300 pixels, one thread."""
-    generator = np.random.default_rng(0)
-    base, face = (cv2.GaussianBlur(generator.random((SIDE, SIDE, 3)), (0, 0), 6) * 4 - 1.5 for _ in range(2))
-    base, face = (np.clip(picture, 0, 1).astype(np.float32) for picture in (base, face))
-    down, across = np.mgrid[:SIDE, :SIDE] - (SIDE - 1) / 2
-    mask = np.hypot(across / (0.36 * SIDE), down / (0.45 * SIDE)) < 1
-    tensors = [torch.from_numpy(np.moveaxis(picture, -1, 0).copy())[None] for picture in (base, face)]
-    inside = torch.from_numpy(mask)[None, None]
-    base8, face8 = ((picture * 255).astype(np.uint8) for picture in (base, face))
-    mask8, middle = mask.astype(np.uint8) * 255, (SIDE // 2, SIDE // 2)
-    ours = measure(lambda: clone(*tensors, inside), at_least=0.5)
-    theirs = measure(lambda: cv2.seamlessClone(face8, base8, mask8, middle, cv2.NORMAL_CLONE), at_least=0.5)
-    return {"poisson 300": ours, "cv2.seamlessClone 300": theirs, "ratio": theirs.median / ours.median}
+# -------------------------------------------------------------------------------------------- what is shown
+
+
+def parts() -> dict[str, Timing]:
+    """What one face costs at 1080p, station by station."""
+    width, height, _ = SIZES["1080p"]
+    frame, face = plate(0, width, height), face_of(0, width, height)
+    matrix = face.alignment.crop_matrix(512)
+    crop = crop_frame(frame, matrix, 512)
+    down, across = np.mgrid[:512, :512] - 255.5
+    alpha = np.clip((1 - np.hypot(down / 220, across / 180)) * 8, 0, 1).astype(np.float32)
+    return {
+        "crop_frame to 512": measure(lambda: crop_frame(frame, matrix, 512), at_least=0.5),
+        "paste from 512": measure(lambda: paste_crop(frame, crop * alpha, alpha, matrix), at_least=0.5),
+    }
+
+
+def memory(size: str) -> float:
+    """Peak of a process of its own that merges and encodes, MiB."""
+    words = [sys.executable, __file__, "--memory", size]
+    return float(subprocess.run(words, capture_output=True, text=True, check=True).stdout)
+
+
+def make_clip(folder: Path, size: str) -> Path:
+    """The footage of a size."""
+    width, height, frames = SIZES[size]
+    clip = folder / f"{size}.mp4"
+    with VideoWriter(clip, encoding=Encoding(preset="ultrafast", quality=20.0)) as writer:
+        for index in range(frames):
+            writer.write(plate(index, width, height))
+    return clip
+
+
+def figures_of(size: str, clip: Path) -> dict[str, Timing | float | str]:
+    """Everything about one size of frame."""
+    width, height, frames = SIZES[size]
+    full, units = size == "1080p", float(frames)
+    out: dict[str, Timing | float | str] = {
+        f"{size} decode": measure(lambda: decode(clip), units=units, runs=3)
+    }
+    for blend in BLENDS if full else BLENDS[:2]:
+        merge = merge_of(size, settings(blend))
+        out[f"{size} without network, {blend} reinhard"] = measure(
+            lambda merge=merge: run(clip, merge), units=units, runs=3 if full else 2
+        )
+    for blend in BLENDS[:2]:
+        few = 12 if blend == "poisson" else 24
+        out[f"{size} plain way, {blend} reinhard"] = measure(
+            lambda blend=blend, few=few: plain(clip, width, height, few, blend),
+            units=float(min(few, frames)),
+            warm_up=int(full),
+            runs=3 if full else 1,
+        )
+    return out
 
 
 def main() -> None:
     """Measure and publish."""
     torch.set_num_threads(1)  # as merging does: the other cores decode and encode
     cv2.setNumThreads(1)
-    figures: dict[str, Timing | float | str] = dict(parts())
-    grain = GRAIN * np.random.default_rng(0).standard_normal((HEIGHT, WIDTH, 1)).astype(np.float32)
-    with tempfile.TemporaryDirectory() as folder:
-        clip = Path(folder) / "clip.mp4"
-        with VideoWriter(clip, encoding=Encoding(preset="fast", quality=20.0)) as writer:
-            for index in range(FRAMES):
-                writer.write(plate(index, grain))
-        figures["decode"] = measure(lambda: decode(clip), units=FRAMES, runs=3)
-        for blend, transfer in (("feather", "none"), ("feather", "reinhard"), ("poisson", "reinhard")):
-            how = settings(blend, transfer)
-            figures[f"merge without network, {blend} {transfer}"] = measure(
-                lambda how=how: merge(clip, how, None, None), units=FRAMES, runs=3
-            )
-        how, swapper = settings("feather", "reinhard"), quick96()
-        figures["merge with network"] = measure(lambda: merge(clip, how, swapper, None), units=FRAMES, runs=3)
-        for preset in ("superfast", "veryfast", "medium"):
-
-            def encoded(preset: str = preset) -> None:
-                with VideoWriter(Path(folder) / "out.mp4", encoding=Encoding(preset=preset)) as writer:
-                    merge(clip, how, swapper, writer)
-
-            figures[f"merge and encode, {preset}"] = measure(encoded, units=FRAMES, warm_up=0, runs=1)
-        megabits = clip.stat().st_size * 8 / 1e6 / (FRAMES / 30)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        if sys.argv[1:2] == ["--memory"]:
+            size = sys.argv[2]
+            clip = make_clip(folder, size)
+            with VideoWriter(folder / "out.mp4", encoding=Encoding(preset="veryfast")) as writer:
+                run(clip, merge_of(size, settings("poisson")), writer, flicker=True)
+            print(peak_memory())
+            return
+        figures: dict[str, Timing | float | str] = dict(parts())
+        clips = {size: make_clip(folder, size) for size in SIZES}
+        for size, clip in clips.items():
+            figures |= figures_of(size, clip)
+        figures |= full_figures(folder, clips["1080p"])
+        figures |= {f"{size} peak memory, MiB": memory(size) for size in ("1080p", "4K")}
+        megabits = clips["1080p"].stat().st_size * 8 / 1e6 / (SIZES["1080p"][2] / 30)
     conditions = {
-        "frame": f"{WIDTH} x {HEIGHT} yuv420p, {FRAMES} frames, H.264 of {megabits:.0f} Mbit/s",
-        "face": f"one of {SIDE} pixels, working size 320",
+        "frame": f"yuv420p, {SIZES}, H.264 of {megabits:.0f} Mbit/s at 1080p",
+        "face": "one of 400 pixels at 1080p, in proportion at the others; working size up to 512",
+        "averages over time": "as by default, 8 frames before and after",
         "batch": BATCH,
-        "threads": "one each for torch and OpenCV",
+        "threads": "one each for torch and OpenCV; decoder and encoder as they choose",
     }
     publish("merge", figures, conditions)
+
+
+def full_figures(folder: Path, clip: Path) -> dict[str, Timing | float | str]:
+    """With a network, with the encoder, and what measuring flicker adds; at 1080p."""
+    out: dict[str, Timing | float | str] = {}
+    units, how, swapper = float(SIZES["1080p"][2]), settings("feather"), quick96()
+    out["1080p with network"] = measure(
+        lambda: run(clip, merge_of("1080p", how, swapper)), units=units, runs=2
+    )
+    without, measured = (
+        measure(lambda on=on: run(clip, merge_of("1080p", how), flicker=on), units=units, runs=3)
+        for on in (False, True)
+    )
+    out["1080p flicker measured, share of the time"] = measured.median / without.median - 1.0
+    for preset in PRESETS:
+
+        def encoded(preset: str = preset) -> None:
+            with VideoWriter(folder / "out.mp4", encoding=Encoding(preset=preset)) as writer:
+                run(clip, merge_of("1080p", how), writer)
+
+        name = f"1080p without network, encoded, {preset}"
+        out[name] = measure(encoded, units=units, warm_up=0, runs=2)
+    return out
 
 
 def quick96() -> Swapper:

@@ -29,6 +29,7 @@ from understudy.pipelines import train as training
 from understudy.pipelines.extract import ExtractSettings, describe_picture, extract
 from understudy.pipelines.footage import open_footage
 from understudy.pipelines.merge import MergeSettings, check_merge, merge, weights_file
+from understudy.pipelines.merge_plan import MergePlan, find_plan
 from understudy.pipelines.merge_rights import standings_of, trained_on
 from understudy.pipelines.project import Project
 from understudy.pipelines.setup import (
@@ -158,8 +159,10 @@ class _Job:
         self.target, self.output = settings.target, settings.output
         self.time_limit, self.steps = time_limit, steps
         self.sources = [open_footage(path).info for path in settings.source]
-        self.info: VideoInfo = open_footage(self.target).info
+        self.info: VideoInfo = open_footage(self.target, settings.merge.footage).info
         self.remarks = check_merge(self.target, self.output, self.info, settings.merge)
+        if path := find_plan([self.folder]):
+            MergePlan.read(path).for_faces(settings.merge.composite)
         self.prints = {"source": fingerprint(settings.source), "target": fingerprint((self.target,))}
         for path in (*settings.source, settings.source_person, settings.target_person):
             if path is not None and self.output.exists() and path.exists() and self.output.samefile(path):
@@ -307,9 +310,13 @@ class _Job:
         weights, settings = weights_file(run.swapper), self.settings.merge
         if settings.source_faces is None and trained_on(weights, project.source_faces):
             settings = dataclasses.replace(settings, source_faces=project.source_faces)
+        path = find_plan([project.folder])
+        plan = MergePlan.read(path) if path else None
+        made_alike = ("device", "workers", "cluster", "segment")
         key = {
             "swapper": file_hash(weights),
-            "settings": config.dump(self.settings.merge),
+            "settings": {k: v for k, v in config.dump(self.settings.merge).items() if k not in made_alike},
+            "plan": plan.data if plan else None,
             "standing": standings_of(project.source_faces, project.target_faces),
             "target": self.prints["target"],
             "persons": list(target.chosen),
@@ -327,6 +334,7 @@ class _Job:
             self.output,
             settings,
             persons=target.chosen,
+            plan=plan,
             facts=facts,
         )
         project.update(output=f"{self.output.name} {made}")
