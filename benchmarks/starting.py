@@ -17,14 +17,17 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from common import publish
+from common import ROOT, publish
 from methods import finish, prepare
 from understudy import config
+from understudy.durable import write_text
 from understudy.faces.faceset import FaceSet
+from understudy.metrics.chart import Chart, Curve, chart_svg
 from understudy.pipelines.train import start, train
 from understudy.pipelines.train_settings import TrainSettings
 
 PAIR = (5201, 5202)
+COLORS = ("#9aa7b5", "#5a6b7d", "#f0a35c", "#c8511b")
 BAR = ("heldout/psnr_source", "heldout/psnr_target", "heldout/ssim_source", "heldout/ssim_target")
 
 
@@ -51,6 +54,31 @@ def main() -> None:
         figures[f"{name}, started after {chosen.steps // 2}"] = float(begun[max(begun)][name])
     curves = {"scratch": scratch, "started": begun}
     publish("starting", figures, {"pair": list(PAIR), "recipe": "cpu", "curves": curves})
+    write_text(ROOT / "docs" / "starting.svg", picture(curves))
+
+
+def picture(curves: dict[str, dict[int, dict[str, float]]]) -> str:
+    """Both runs' held-out structure over the steps, as a drawing that stands alone."""
+    shown: list[Curve] = []
+    for run, steps in curves.items():
+        for person in ("source", "target"):
+            values = [at[f"heldout/ssim_{person}"] for at in steps.values()]
+            shown.append(Curve(name=f"{run}, {person}", x=list(steps), y=values))
+    chart = Chart(
+        title="From scratch and from the starting model", x_label="steps", y_label="SSIM, held-out faces",
+        curves=tuple(shown),
+    )  # fmt: skip
+    words = "".join(
+        f'<text x="{700}" y="{180 + 18 * number}" style="fill:{COLORS[number]};text-anchor:start">'
+        f"{curve.name}</text>"
+        for number, curve in enumerate(shown)
+    )
+    style = "text{font:13px sans-serif;fill:#555}.grid,line{stroke:#ddd}.line{fill:none;stroke-width:2.5}"
+    style += ".band{fill:none}" + "".join(f".line.curve{n}{{stroke:{c}}}" for n, c in enumerate(COLORS))
+    head, _, body = chart_svg(chart).partition(">")
+    head = head.replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ')
+    ground = '<rect width="100%" height="100%" fill="#fff"/>'
+    return f"{head}><style>{style}</style>{ground}{body.removesuffix('</svg>')}{words}</svg>\n"
 
 
 def curve(folder: Path, starting: str, steps: int) -> dict[int, dict[str, float]]:
