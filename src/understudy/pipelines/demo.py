@@ -23,6 +23,8 @@ from understudy.pipelines.evaluate import SwapFigures, TruthFigures, against_tru
 from understudy.pipelines.project import Project
 from understudy.pipelines.setup import build_finders, make_context
 from understudy.pipelines.swap import SwapSettings, swap
+from understudy.provenance.answer import HEADLINES, facts
+from understudy.provenance.verify import Answer, verify
 from understudy.training.rundir import RunFolder
 from understudy.video.reader import VideoReader
 
@@ -85,9 +87,10 @@ def demo(
     faces = FaceSet.open(project.source_faces), FaceSet.open(project.target_faces)
     figures = measure_swap(result, target.name, *faces, finders)
     assert project.run is not None
-    report = _report(settings, folder, truth, figures, RunFolder(project.run))
+    answer = verify(result)
+    report = _report(settings, folder, truth, figures, RunFolder(project.run), answer)
     yield Saved(path=write_report(folder / "report.html", report))
-    yield StageDone(stage="report", summary=_summary(truth, figures, folder))
+    yield StageDone(stage="report", summary={**_summary(truth, figures, folder), "verify": answer.verdict})
 
 
 def _summary(truth: TruthFigures, figures: SwapFigures, folder: Path) -> dict[str, object]:
@@ -120,7 +123,12 @@ def _draw(settings: DemoSettings, source: Path, target: Path) -> Iterator[Event]
 
 
 def _report(
-    settings: DemoSettings, folder: Path, truth: TruthFigures, figures: SwapFigures, run: RunFolder
+    settings: DemoSettings,
+    folder: Path,
+    truth: TruthFigures,
+    figures: SwapFigures,
+    run: RunFolder,
+    answer: Answer,
 ) -> Report:
     recipe = config.dump(settings)
     untouched, painted = truth.untouched, truth.mean_color
@@ -159,7 +167,7 @@ def _report(
         ),
         galleries=(_gallery(settings, folder, truth),),
         charts=_charts(run, truth),
-        tables=(_table(truth, figures),),
+        tables=(_table(truth, figures), _answer(answer)),
         notes=(
             "PSNR and SSIM are weighted by the exact swap's own mask and compare the encoded result with "
             "the lossless truth. "
@@ -182,6 +190,16 @@ def _table(truth: TruthFigures, figures: SwapFigures) -> Table:
         title="Against the exact swap, inside the face",
         columns=("", "PSNR dB", "± over frames", "SSIM", "± over frames", "frames"),
         rows=tuple(rows),
+    )
+
+
+def _answer(answer: Answer) -> Table:
+    """What ``understudy verify`` says of the result."""
+    rows = [("answer", HEADLINES[answer.verdict]), *(("because", reason) for reason in answer.reasons)]
+    return Table(
+        title="What travels with it: understudy verify result.mp4",
+        columns=("", ""),
+        rows=(*rows, *facts(answer)),
     )
 
 

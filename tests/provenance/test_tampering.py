@@ -1,0 +1,372 @@
+"""The tamper matrix: what can be done to a signed file, each with its own answer, code and exit status.
+
+Every case goes through the command. Certificates are made here: expired ones, strangers', ones without the
+usage that signing needs. Revocation: the library checks OCSP answers that were stapled when signing, and no
+revocation lists, and we fetch nothing. So a key of our own that is revoked is told by ``understudy keys rotate
+--lost``, and a revoked certificate of a stranger is not told.
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import av
+import cv2
+import numpy as np
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID
+from provenance_frames import frames
+
+from understudy.cli.verify import run
+from understudy.errors import OutputError
+from understudy.provenance import xmp
+from understudy.provenance.claim import Edit
+from understudy.provenance.keys import KeyStore, make_root
+from understudy.provenance.manifest import manifest_path, sign_file
+from understudy.provenance.signer import SigningSettings
+from understudy.video.stills import StillsWriter
+from understudy.video.writer import VideoWriter
+
+
+class Bench(NamedTuple):
+    """Signed files that the cases spoil copies of, and the state folder whose key signed them."""
+
+    folder: Path
+    home: Path
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+    """A plate with sound, results in several containers, signed once."""
+    folder, home = tmp_path_factory.mktemp("signed"), tmp_path_factory.mktemp("home")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("UNDERSTUDY_HOME", str(home))
+        tone(folder / "tone.m4a")
+        for name, seed in (("plate.mp4", 0), ("result.mp4", 1), ("result.mov", 1), ("other.mp4", 9)):
+            with VideoWriter(folder / name, sound_from=folder / "tone.m4a") as writer:
+                for frame in frames(12, seed):
+                    writer.write(frame)
+        with VideoWriter(folder / "result.mkv") as writer:
+            for frame in frames(12, 1):
+                writer.write(frame)
+        with StillsWriter(folder / "stills") as writer:
+            writer.write(next(frames(1)))
+        shutil.move(folder / "stills" / "000000.png", folder / "result.png")
+        for name in ("result.mp4", "result.mov", "result.mkv", "result.png"):
+            sign_file(folder / name, Edit(plate=folder / "plate.mp4", references=["ab" * 32]))
+        yield Bench(folder, home)
+
+
+@pytest.fixture
+def place(bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of everything, with the state folder that signed it."""
+    shutil.copytree(bench.folder, tmp_path / "files")
+    shutil.copytree(bench.home, tmp_path / "home")
+    monkeypatch.setenv("UNDERSTUDY_HOME", str(tmp_path / "home"))
+    return tmp_path / "files"
+
+
+def tone(path: Path) -> None:
+    """Half a second of sound."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("aac", rate=48000, layout="mono")
+        for start in range(0, 24576, 1024):
+            wave = np.random.default_rng(start).normal(0, 0.1, (1, 1024)).astype(np.float32)
+            block = av.AudioFrame.from_ndarray(wave, format="fltp", layout="mono")
+            block.sample_rate, block.pts = 48000, start
+            container.mux(stream.encode(block))
+        container.mux(stream.encode(None))
+
+
+def packet_place(path: Path, kind: str) -> int:
+    """Amid the first packet of a kind."""
+    with av.open(str(path)) as container:
+        packet = next(p for p in container.demux() if p.stream.type == kind and p.size > 40)
+        return int(packet.pos) + packet.size // 2
+
+
+def flip(path: Path, at: int) -> None:
+    content = bytearray(path.read_bytes())
+    content[at] ^= 0x55
+    path.write_bytes(content)
+
+
+def replaced(path: Path, old: bytes, new: bytes) -> None:
+    content = path.read_bytes()
+    assert old in content
+    assert len(old) == len(new)
+    path.write_bytes(content.replace(old, new, 1))
+
+
+def again(path: Path, change: Callable[[list[Any]], list[Any]]) -> None:
+    """Muxes the pictures' packets anew, changed, and leaves everything else out."""
+    out = path.with_name("again.mp4")
+    with av.open(str(path)) as source, av.open(str(out), "w") as target:
+        stream = target.add_stream_from_template(source.streams.video[0])
+        packets = [packet for packet in source.demux(video=0) if packet.dts is not None]
+        for number, packet in enumerate(change(packets)):
+            packet.stream, packet.pts, packet.dts = stream, number * 512, number * 512
+            target.mux(packet)
+    out.replace(path)
+
+
+def encode_again(path: Path, crf: str = "20", crop: int = 0) -> None:
+    out = path.with_name("again.mp4")
+    with av.open(str(path)) as source, av.open(str(out), "w") as target:
+        stream = target.add_stream("libx264", rate=25, options={"crf": crf})
+        stream.width, stream.height, stream.pix_fmt = 160 - crop, 96 - crop, "yuv420p"
+        for frame in source.decode(video=0):
+            picture = frame.to_ndarray(format="rgb24")[crop:, crop:]
+            target.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), "rgb24")))
+        target.mux(stream.encode(None))
+    out.replace(path)
+
+
+def graft(path: Path, donor: Path) -> None:
+    """The donor's manifest box put into a clip that has none."""
+    start, size = next((s, n) for kind, s, n in xmp.boxes(donor) if kind == b"uuid")
+    head = next(s + n for kind, s, n in xmp.boxes(path) if kind == b"ftyp")
+    content = path.read_bytes()
+    path.write_bytes(content[:head] + donor.read_bytes()[start : start + size] + content[head:])
+
+
+def screenshot(path: Path) -> None:
+    with av.open(str(path)) as source:
+        picture = next(source.decode(video=0)).to_ndarray(format="bgr24")
+    cv2.imwrite(str(path.with_suffix(".png")), picture)
+
+
+def repaint(path: Path) -> None:
+    """One pixel painted over and the file saved by another program."""
+    picture = cv2.imread(str(path))
+    picture[10, 10] = 0
+    cv2.imwrite(str(path), picture)
+
+
+BMFF, DATA, MANIFEST = (
+    "assertion.bmffHash.mismatch",
+    "assertion.dataHash.mismatch",
+    "assertion.hashedURI.mismatch",
+)
+
+
+class Case(NamedTuple):
+    """What is done to which file, and what is answered."""
+
+    name: str
+    do: Callable[[Path], object]
+    exit: int
+    code: str = ""
+    file: str = "result.mp4"
+
+
+def box_byte(kind: bytes, offset: int) -> Callable[[Path], None]:
+    def change(path: Path) -> None:
+        start = next(s for name, s, _ in xmp.boxes(path) if name == kind)
+        flip(path, start + offset)
+
+    return change
+
+
+CASES = [
+    Case("untouched", lambda _: None, 0),
+    Case("untouched mov", lambda _: None, 0, file="result.mov"),
+    Case("untouched, manifest beside", lambda _: None, 0, file="result.mkv"),
+    Case("renamed", lambda path: shutil.copy(path, path), 0),
+    Case("a byte of the picture", lambda path: flip(path, packet_place(path, "video")), 7, BMFF),
+    Case("a byte of the picture, mov", lambda p: flip(p, packet_place(p, "video")), 7, BMFF, "result.mov"),
+    Case("a byte of the sound", lambda path: flip(path, packet_place(path, "audio")), 7, BMFF),
+    Case("a byte of the header", lambda path: flip(path, path.read_bytes().index(b"mvhd") + 8), 7, BMFF),
+    Case(
+        "a byte of the samples' table",
+        lambda path: flip(path, path.read_bytes().index(b"stsz") + 20),
+        7,
+        BMFF,
+    ),
+    Case("the metadata", lambda p: replaced(p, b"<Iptc4xmpExt:D", b"<Iptc4xmpExt:X"), 7, BMFF),
+    Case("a word of the manifest", lambda p: replaced(p, b"a face was rep", b"a face was ret"), 7, MANIFEST),
+    Case(
+        "the plate's hash in the manifest", lambda p: replaced(p, b"sha256:abab", b"sha256:acab"), 7, MANIFEST
+    ),
+    Case("an action left out", lambda p: replaced(p, b"c2pa.placed", b"c2pa.cropped"[:11]), 7, MANIFEST),
+    Case(
+        "a box behind the end", lambda p: p.write_bytes(p.read_bytes() + b"\0\0\0\x10free--------"), 7, BMFF
+    ),
+    Case("cut short", lambda path: path.write_bytes(path.read_bytes()[:-200]), 6),
+    Case("a frame dropped", lambda path: again(path, lambda p: p[:-1]), 4),
+    Case("a frame doubled", lambda path: again(path, lambda p: [*p, p[-1]]), 4),
+    Case("cut at the start", lambda path: again(path, lambda p: p[:4]), 4),
+    Case("muxed again", lambda path: again(path, lambda p: p), 4),
+    Case("encoded again", encode_again, 4),
+    Case("a part of the picture", lambda path: encode_again(path, crop=16), 4),
+    Case("a screenshot", screenshot, 4, file="result.mp4>result.png"),
+    Case("a manifest of another clip", lambda p: graft(p, p.with_name("result.mp4")), 7, BMFF, "other.mp4"),
+    Case(
+        "a byte of a picture file",
+        lambda p: flip(p, p.read_bytes().rindex(b"IDAT") + 40),
+        7,
+        DATA,
+        "result.png",
+    ),
+    Case("a picture saved again", repaint, 4, file="result.png"),
+    Case("a byte beside its manifest", lambda p: flip(p, p.stat().st_size // 2), 7, DATA, "result.mkv"),
+    Case("its manifest lost", lambda p: manifest_path(p).unlink(), 4, file="result.mkv"),
+    Case(
+        "the manifest of another beside it",
+        lambda p: shutil.copy(manifest_path(p.with_name("result.mkv")), manifest_path(p)),
+        7,
+        DATA,
+        "result.webm",
+    ),
+    Case("no file of its kind", lambda path: path.write_bytes(b"\0" * 400), 6),
+]
+
+
+@pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
+def test_the_answer_fits_what_was_done(case: Case, place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file, _, asked = case.file.partition(">")
+    if file == "result.webm":
+        with VideoWriter(place / file) as writer:
+            for frame in frames(4, 3):
+                writer.write(frame)
+    case.do(place / file)
+    code, answer = ask(place / (asked or file), capsys)
+    assert (code, answer["codes"]) == (case.exit, [case.code] if case.code else [])
+    assert answer["reasons"]
+    assert not any(
+        "." in word.strip(".,:;()") and "Hash" in word for word in " ".join(answer["reasons"]).split()
+    )
+
+
+def ask(path: Path, capsys: pytest.CaptureFixture[str]) -> tuple[int, dict[str, Any]]:
+    """Exit code and answer."""
+    capsys.readouterr()
+    code = run([str(path), "--json", "--quick"])
+    (answer,) = json.loads(capsys.readouterr().out)
+    assert answer["exit_code"] == code
+    return code, answer
+
+
+def test_an_edited_parent(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    flip(place / "result.mp4", packet_place(place / "result.mp4", "video"))
+    sign_file(place / "other.mp4", Edit(plate=place / "result.mp4"))
+    code, answer = ask(place / "other.mp4", capsys)
+    assert (code, answer["codes"], answer["origins"][0]["codes"]) == (5, [], [BMFF])
+
+
+# -------------------------------------------------------------------------------------------- certificates
+
+NOW = datetime.datetime.now(datetime.UTC)
+DAY = datetime.timedelta(days=1)
+
+
+def studio(
+    folder: Path,
+    begin: datetime.datetime = NOW - DAY,
+    end: datetime.datetime = NOW + 100 * DAY,
+    usage: x509.ObjectIdentifier = ExtendedKeyUsageOID.EMAIL_PROTECTION,
+) -> tuple[SigningSettings, bytes]:
+    """A studio's certificate with these dates and that usage, and its root."""
+    root_key, root = make_root()
+    issuer = serialization.load_pem_private_key(root_key, None)
+    above = x509.load_pem_x509_certificate(root)
+    assert isinstance(issuer, ec.EllipticCurvePrivateKey)
+    key = ec.generate_private_key(ec.SECP256R1())
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(x509.Name([x509.NameAttribute(x509.NameOID.ORGANIZATION_NAME, "A Studio")]))
+        .issuer_name(above.subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(begin)
+        .not_valid_after(end)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .add_extension(
+            x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer.public_key()), critical=False
+        )
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(x509.KeyUsage(True, *[False] * 8), critical=True)
+        .add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
+        .sign(issuer, hashes.SHA256())
+    )
+    chain, private = folder / "studio.pem", folder / "studio.key"
+    chain.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    private.touch(mode=0o600)
+    private.write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+    )
+    return SigningSettings(certificate=chain, key=private), root
+
+
+def test_a_foreign_certificate_and_then_its_root_in_the_trust_list(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings, root = studio(place)
+    sign_file(place / "other.mp4", Edit(plate=place / "plate.mp4"), settings)
+    code, answer = ask(place / "other.mp4", capsys)
+    assert (code, answer["verdict"], answer["codes"]) == (3, "stranger", ["signingCredential.untrusted"])
+    (place / "root.pem").write_bytes(root)
+    KeyStore().trust(place / "root.pem")
+    assert ask(place / "other.mp4", capsys)[0] == 0
+
+
+def test_no_trust_list_at_all(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("UNDERSTUDY_HOME", str(tmp_path / "nobody"))
+    code, answer = ask(place / "result.mp4", capsys)
+    assert (code, answer["verdict"], answer["codes"]) == (3, "stranger", ["signingCredential.untrusted"])
+
+
+@pytest.mark.parametrize(
+    ("begin", "end"),
+    [(NOW - 9 * DAY, NOW - 2 * DAY), (NOW + 2 * DAY, NOW + 9 * DAY)],
+    ids=["expired", "the clock is wrong: it has not begun"],
+)
+def test_a_certificate_outside_its_dates_signs_nothing(
+    begin: datetime.datetime, end: datetime.datetime, place: Path
+) -> None:
+    settings, _ = studio(place, begin, end)
+    before = (place / "other.mp4").read_bytes()
+    with pytest.raises(OutputError, match=r"refused for signing|could not be signed"):
+        sign_file(place / "other.mp4", Edit(plate=place / "plate.mp4"), settings)
+    assert (place / "other.mp4").read_bytes() == before
+
+
+def test_a_certificate_that_has_ended_since(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Signed while it held, with a life of seconds; without a timestamp nothing tells that it did."""
+    import time
+
+    end = datetime.datetime.now(datetime.UTC) + datetime.timedelta(seconds=3)
+    settings, root = studio(place, end=end)
+    (place / "root.pem").write_bytes(root)
+    KeyStore().trust(place / "root.pem")
+    sign_file(place / "result.png", Edit(operation="synthesis"), settings)
+    time.sleep(max(0.0, (end - datetime.datetime.now(datetime.UTC)).total_seconds()) + 1.1)
+    code, answer = ask(place / "result.png", capsys)
+    assert code == 7
+    assert "signingCredential.expired" in answer["codes"]
+    assert "the certificate has ended, and no timestamp tells when it was used" in answer["reasons"]
+
+
+def test_a_certificate_without_the_needed_usage_signs_nothing(place: Path) -> None:
+    settings, _ = studio(place, usage=ExtendedKeyUsageOID.SERVER_AUTH)
+    with pytest.raises(OutputError, match=r"refused for signing|could not be signed"):
+        sign_file(place / "other.mp4", Edit(plate=place / "plate.mp4"), settings)
+
+
+def test_our_own_key_that_was_declared_lost(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    KeyStore().rotate(lost=True)
+    code, answer = ask(place / "result.mp4", capsys)
+    assert (code, answer["verdict"]) == (3, "stranger")
+    assert "declared lost" in answer["reasons"][0]
