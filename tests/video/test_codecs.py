@@ -18,7 +18,7 @@ from understudy.image.paste import paste_crop, reach
 from understudy.image.view import Plate, float_format
 from understudy.image.warp import crop_frame
 from understudy.video.codecs import CODECS
-from understudy.video.convert import converted
+from understudy.video.convert import converted, on_displayed
 from understudy.video.encoding import Encoding
 from understudy.video.join import join_parts
 from understudy.video.layout import gray_format, rgb_format, yuv_format
@@ -391,6 +391,37 @@ def test_scene_linear_light_goes_into_a_video_as_it_is_seen(tmp_path: Path) -> N
     gray, bright = ((np.log2(value) + 9.72) / 17.52 for value in (0.18, 4.0))  # ACEScct
     assert out.planes[0][70, 60] == pytest.approx(64 + 876 * gray, abs=2)
     assert out.planes[0][70, 200] == pytest.approx(64 + 876 * bright, abs=2)
+
+
+def test_a_label_on_a_plate_is_painted_through_its_view() -> None:
+    """What draws on integer samples draws on floats too; the rest of the plate keeps its bits, highlights too."""
+    light = np.geomspace(0.01, 50, HEIGHT * WIDTH * 3).reshape(HEIGHT, WIDTH, 3).astype(np.float16)
+    plate = Plate(
+        index=0,
+        pts=0,
+        time_base=Fraction(1, 24),
+        planes=(light,),
+        format=float_format(3, half=True),
+        color=ColorTags(matrix="rgb", full_range=True, transfer=8),
+    )
+
+    def label(frame: Frame) -> Frame:
+        assert (frame.format.name, frame.planes[0].dtype) == ("rgb48le", np.uint16)
+        samples = frame.planes[0].copy()
+        samples[10:20, 30:50] = round(65535 * 0.5)
+        return replace(frame, planes=(samples,))
+
+    out = on_displayed(plate, label)
+    assert isinstance(out, Plate)
+    np.testing.assert_allclose(
+        out.planes[0][10:20, 30:50].astype(float), 2 ** (0.5 * 17.52 - 9.72), rtol=2e-3
+    )
+    outside = np.ones((HEIGHT, WIDTH), bool)
+    outside[10:20, 30:50] = False
+    np.testing.assert_array_equal(out.planes[0][outside], light[outside])
+    assert on_displayed(plate, lambda frame: frame) is plate
+    video = ramp(yuv_format(10, 1, 1))
+    assert on_displayed(video, lambda frame: frame) is video
 
 
 @pytest.mark.parametrize("full", [True, False])

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import fields, replace
 
 import numpy as np
 
 from understudy.contracts import ColorTags, Frame, PixelFormat
 from understudy.image.chroma import downsample, upsample
-from understudy.image.color import quantisation, rect_to_rgb, rgb_to_rect
-from understudy.image.view import Plate, View, is_floating
+from understudy.image.color import quantisation, rect_to_rgb, rgb_to_rect, seen_rect
+from understudy.image.view import Plate, View, is_floating, paint_floats
 from understudy.video.layout import rgb_format
 from understudy.video.stills import samples_for
 
@@ -29,6 +30,29 @@ def displayed(frame: Frame) -> Frame:
         "color": replace(frame.color, transfer=13 if view.curve == "srgb" else 2),
     }
     return Frame(**plain)
+
+
+def on_displayed(frame: Frame, work: Callable[[Frame], Frame]) -> Frame:
+    """Do to a frame of floats what is made for integer samples: a label, an invisible mark.
+
+    The work is given the 16-bit RGB that the view shows; what it changes is added to what is seen and taken
+    back through the view. Pixels that it leaves alone keep every bit. Other frames it is given as they are.
+
+    Args:
+        frame: any kind of frame.
+        work: gives back a frame of the same layout.
+    """
+    if not is_floating(frame.format):
+        return work(frame)
+    shown = displayed(frame)
+    before, after = shown.planes[0][..., :3], work(shown).planes[0][..., :3]
+    changed = np.asarray((before != after).any(axis=2))
+    if not changed.any():
+        return frame
+    view = frame.view if isinstance(frame, Plate) else View()
+    seen = seen_rect(frame, 0, 0, frame.width, frame.height)
+    seen += (after.astype(np.float32) - before.astype(np.float32)) * np.float32(1.0 / 65535.0)
+    return paint_floats(frame, 0, 0, view.undo(seen), changed)
 
 
 def converted(frame: Frame, layout: PixelFormat, color: ColorTags) -> Frame:
