@@ -6,7 +6,18 @@ import torch
 
 from understudy.contracts import Alignment
 from understudy.errors import ConfigError
-from understudy.pipelines.masks import MaskSettings, StoredMask, join_masks, soften
+from understudy.image.landmarks import LEFT_EYE, LIPS_OUTER, RIGHT_EYE
+from understudy.pipelines.masks import (
+    MaskSettings,
+    RegionSettings,
+    StoredMask,
+    fill_holes,
+    front_of,
+    join_masks,
+    soften,
+    soften_front,
+    weigh_regions,
+)
 
 SIZE = 100
 
@@ -92,3 +103,121 @@ def test_empty_stays_empty():
 def test_impossible_settings_are_refused(wrong):
     with pytest.raises(ConfigError, match=next(iter(wrong))):
         MaskSettings(**wrong)
+
+
+def test_a_second_channel_is_the_targets_own_mask():
+    both = torch.cat([disc(30, 60), disc(20, 40)], 1)
+    masks = {source: join_masks(MaskSettings(source=source), disc(35), both) for source in SOURCES}
+    assert torch.equal(masks["learned"], disc(30, 60))
+    assert torch.equal(masks["target"], disc(20, 40))
+    assert torch.equal(masks["product"], disc(35) * disc(30, 60) * disc(20, 40))
+    assert torch.equal(masks["union"], torch.maximum(disc(35), torch.maximum(disc(30, 60), disc(20, 40))))
+
+
+SOURCES = ("hull", "learned", "target", "product", "union")
+
+
+def test_holes_are_filled_up_to_their_size():
+    mask = disc(40) * (1 - disc(4, 40)) * (1 - disc(12, 66))
+    filled = fill_holes(mask, 0.02)
+    assert torch.equal(filled * (1 - disc(13, 66)), disc(40) * (1 - disc(13, 66))), "the small one is gone"
+    assert torch.equal(filled * disc(12, 66), mask * disc(12, 66)), "the large one is there"
+    assert torch.equal(fill_holes(mask, 0.0), mask)
+    assert torch.equal(fill_holes(mask, 1.0), disc(40))
+
+
+def test_an_inlet_is_no_hole():
+    mask = disc(40)
+    mask[..., 48:52, :30] = 0
+    assert torch.equal(fill_holes(mask, 1.0), mask)
+
+
+def test_a_product_with_holes_is_the_swappers_filled_mask_alone():
+    """The hull's own gaps are no holes; what the swapper left open inside is."""
+    learned = disc(30) * (1 - disc(3))
+    assert torch.equal(join_masks(MaskSettings(), disc(25), learned), disc(25))
+
+
+def test_what_a_network_is_not_sure_of_stands_before_the_face():
+    stored = torch.tensor([0.0, 0.3, 0.5, 0.625, 0.75, 1.0]).expand(1, 1, 6, 6)
+    found = front_of(MaskSettings(front_level=0.5), stored)[0, 0, 0].tolist()
+    assert found == pytest.approx([0, 0, 0, 0.5, 1, 1])
+    assert torch.equal(front_of(MaskSettings(front_level=0.0), stored), stored)
+    assert front_of(MaskSettings(stored="alone"), stored).min() == 1
+    assert front_of(MaskSettings(front_level=0.9), stored)[0, 0, 0, -1] == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("blur", [0.0, 0.04])
+def test_things_before_the_face_are_widened_and_soft_on_its_side(blur):
+    front = 1.0 - disc(15)
+    seen = soften_front(MaskSettings(front_grow=0.05, front_blur=blur), front)
+    assert seen[disc(19) > 0].max() < 0.01, "five pixels more are untouched; the dilation is an octagon"
+    assert seen[disc(26) == 0].min() == 1
+    row = seen[0, 0, 50, 50:]
+    assert torch.all(row.diff() >= 0)
+    between = ((row > 0.01) & (row < 0.99)).sum()
+    assert between == 0 if blur == 0.0 else between >= 2
+
+
+def mesh() -> np.ndarray:
+    """Landmarks of a flat face: those of each region in a place of their own."""
+    points = np.zeros((478, 3), np.float32)
+    points[:, :2] = 50.0
+    for loop, x, y, radius in (
+        (LIPS_OUTER, 50, 75, 12),
+        (RIGHT_EYE, 30, 35, 8),
+        (LEFT_EYE, 70, 35, 8),
+    ):
+        turn = np.linspace(0, 2 * np.pi, len(loop), endpoint=False)
+        points[list(loop), 0] = x + radius * np.cos(turn)
+        points[list(loop), 1] = y + radius * np.sin(turn)
+    return points
+
+
+@pytest.mark.parametrize(
+    ("values", "mouth", "eye", "cheek"),
+    [
+        ({}, 1.0, 1.0, 1.0),
+        ({"rest": 0.0, "mouth": RegionSettings(weight=1.0)}, 1.0, 0.0, 0.0),
+        ({"eyes": RegionSettings(weight=0.0)}, 1.0, 0.0, 1.0),
+        ({"rest": 0.5, "eyes": RegionSettings(weight=0.2)}, 0.5, 0.2, 0.5),
+    ],
+)
+def test_regions_have_weights_of_their_own(values, mouth, eye, cheek):
+    full = torch.ones(1, 1, SIZE, SIZE)
+    identity = np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
+    got = weigh_regions(MaskSettings(**values), full, [mesh()], [identity])[0, 0]
+    assert got[75, 50] == pytest.approx(mouth, abs=1e-5)
+    assert got[35, 30] == got[35, 70] == pytest.approx(eye, abs=1e-5)
+    assert got[60, 10] == pytest.approx(cheek, abs=1e-5)
+
+
+def test_a_region_grows_and_softens_by_its_own_measure():
+    identity = np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
+    areas = []
+    for grow, soft in ((0.0, 0.0), (0.25, 0.0), (0.0, 0.1)):
+        region = RegionSettings(weight=1.0, grow=grow, soften=soft)
+        settings = MaskSettings(rest=0.0, mouth=region)
+        got = weigh_regions(settings, torch.ones(1, 1, SIZE, SIZE), [mesh()], [identity])
+        areas.append((float(got.sum()), float((got > 0).sum())))
+    # the region's width is the diagonal of its box: 24 pixels times the root of two
+    assert areas[1][0] / areas[0][0] == pytest.approx(((12 + 0.25 * 24 * 2**0.5) / 12) ** 2, rel=0.1)
+    assert areas[2][0] == pytest.approx(areas[0][0], rel=0.05)
+    assert areas[2][1] > 1.3 * areas[0][1]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        lambda: RegionSettings(weight=1.5),
+        lambda: RegionSettings(grow=3.0),
+        lambda: RegionSettings(soften=0.6),
+        lambda: MaskSettings(fill=2.0),
+        lambda: MaskSettings(rest=-0.1),
+        lambda: MaskSettings(front_level=1.0),
+        lambda: MaskSettings(front_grow=0.7),
+    ],
+)
+def test_mask_settings_that_cannot_be(wrong):
+    with pytest.raises(ConfigError, match="wanted"):
+        wrong()

@@ -9,7 +9,7 @@ and settings are one batch.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,6 +29,7 @@ from understudy.pipelines.detail import Moment, apply_detail, enlarge, scaled_fa
 from understudy.pipelines.masks import (
     MaskSettings,
     StoredMask,
+    front_of,
     join_masks,
     soften,
     soften_front,
@@ -135,7 +136,7 @@ def prepare_faces(
         frames: as decoded.
         jobs: one a face, in the order of ``swapped``.
         swapped: faces of the swapper, RGB in [0, 1].
-        masks: the swapper's; one channel or two, see ``masks.join_masks``.
+        masks: the swapper's, see ``masks.join_masks``.
         settings: of jobs that have none.
         coverage: side of the part of the unit square that ``swapped`` shows.
         segmenter: that of persons, for settings that ask for it.
@@ -208,11 +209,12 @@ def _prepare(
     """``prepare_faces`` of one group."""
     matrices = [job.face.alignment.crop_matrix(size, coverage) for job in jobs]
     pairs = list(zip(jobs, matrices, strict=True))
-    base = _batch((crop_frame(frames[job.frame], matrix, size) for job, matrix in pairs), swapped)
-    hull = _batch((hull_mask(job.face.points, matrix, size)[None] for job, matrix in pairs), swapped)
+    crops = [crop_frame(frames[job.frame], matrix, size) for job, matrix in pairs]
+    hulls = [hull_mask(job.face.points, matrix, size)[None] for job, matrix in pairs]
+    base, hull = (torch.from_numpy(np.stack(rows)).to(swapped.device) for rows in (crops, hulls))
     stored = _stored(pairs, hull, settings.mask)
     contour = join_masks(settings.mask, hull, learned, stored)
-    front = stored if stored is not None and settings.mask.stored == "cut" else torch.ones_like(hull)
+    front = front_of(settings.mask, torch.ones_like(hull) if stored is None else stored)
     if settings.mask.person and segmenter is not None:
         front = front * segmenter(base)
     own = min(size, swapped.shape[-1])
@@ -233,10 +235,6 @@ def _prepare(
         )
         for n, (job, matrix) in enumerate(pairs)
     ]
-
-
-def _batch(arrays: Iterable[np.ndarray], like: Tensor) -> Tensor:
-    return torch.from_numpy(np.stack(list(arrays))).to(like.device)
 
 
 def _stored(

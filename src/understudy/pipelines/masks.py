@@ -29,6 +29,8 @@ _LEAST = 1.0 / 255.0
 """Values below count as 0: a network's mask is never quite empty."""
 _WHOLE = 0.98
 """Values from which a mask has no hole."""
+_SURE = 0.25
+"""How far above ``front_level`` a stored mask is face altogether."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,6 +73,10 @@ class MaskSettings:
     """How far the contour is drawn in, as a fraction of the crop side; negative lets it out."""
     blur: float = 0.03
     """Width of the soft contour, as a fraction of the crop side."""
+    front_level: float = 0.5
+    """Value of a stored mask from which a pixel begins to count as face; what is below stands before it and
+    stays as it is, however unsure the network that made the mask was. Higher keeps more of a hand or of
+    glasses, and more of the old face beside them."""
     front_grow: float = 0.015
     """How far what stands before the face is widened, as a fraction of the crop side."""
     front_blur: float = 0.01
@@ -95,6 +101,10 @@ class MaskSettings:
         for name in ("blur", "front_grow", "front_blur"):
             if not 0.0 <= (value := getattr(self, name)) <= 0.5:
                 raise ConfigError(f"{name}: wanted a fraction of the crop side, 0 to 0.5, got {value}")
+        if not 0.0 <= self.front_level < 1.0:
+            raise ConfigError(
+                f"front_level: wanted a value of the mask, 0 to below 1, got {self.front_level}"
+            )
         for name in ("fill", "rest"):
             if not 0.0 <= (value := getattr(self, name)) <= 1.0:
                 raise ConfigError(f"{name}: wanted 0 to 1, got {value}")
@@ -230,6 +240,21 @@ def soften(settings: MaskSettings, mask: Float[Tensor, "b 1 s s"]) -> Float[Tens
     frame = min(radius + 1, (size - 1) // 2)
     mask = F.pad(mask[..., frame:-frame, frame:-frame], (frame,) * 4) if frame else mask
     return gaussian_blur(mask, radius / 2.0, radius)
+
+
+def front_of(settings: MaskSettings, stored: Float[Tensor, "b 1 s s"]) -> Float[Tensor, "b 1 s s"]:
+    """1 where nothing stands before the face, by the face set's masks.
+
+    Args:
+        settings: from which value on a pixel is face.
+        stored: as ``StoredMask.framed`` gives it.
+    """
+    if settings.stored == "alone":  # then it is the contour
+        return torch.ones_like(stored)
+    if settings.front_level == 0.0:
+        return stored
+    reach = min(_SURE, 1.0 - settings.front_level)
+    return ((stored - settings.front_level) / reach).clamp(0.0, 1.0)
 
 
 def soften_front(settings: MaskSettings, front: Float[Tensor, "b 1 s s"]) -> Float[Tensor, "b 1 s s"]:

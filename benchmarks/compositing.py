@@ -1,0 +1,271 @@
+"""Compositing: which colour transfer, blend and mask bring a face nearest to the exact swap.
+
+    benchmarks/compositing.py          every colour with every blend and every mask
+    benchmarks/compositing.py quick    every colour with every blend; most masks with a few of them
+
+Drawn performers have an exact swap: the source's inner face on the target's head, in the target's light.
+What is composited is what a swapper trained to the end would give, so that only compositing is judged: the
+source's inner face with the target's pose and expression, at 96 pixels, in three kinds of case:
+
+* ``light and skin``: in the source's own light and skin tone; tone, exposure and colour temperature all
+  differ (half of the cases),
+* ``warmer and darker``: the plate, and with it the truth, is in warm light of 0.55 times the exposure, the
+  face is not,
+* ``same``: in the right colours; a transfer can only do harm.
+
+Every combination goes through ``composite``, on frames of 256 pixels. Inside is where the exact swap shows
+the source by 95 % and more; the border is a ring round the face's outline. Milliseconds are of one thread,
+crop and paste included, the median of the cases.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import statistics
+import sys
+import time
+from fractions import Fraction
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from common import Timing, publish
+from understudy.blends import Blend
+from understudy.blends.alpha import Alpha
+from understudy.blends.feather import Feather
+from understudy.blends.multiband import Multiband
+from understudy.blends.poisson import Poisson
+from understudy.color_transfers import COLOR_TRANSFERS, ColorTransfer
+from understudy.color_transfers.mean import Mean
+from understudy.contracts import Face, Frame
+from understudy.image.draw import hull_mask
+from understudy.image.filter import dilate, erode
+from understudy.image.geometry import box_of_points
+from understudy.image.lab import linear_to_srgb, rgb_to_lab, srgb_to_linear
+from understudy.image.warp import crop
+from understudy.metrics.color import delta_e_2000
+from understudy.metrics.structure import psnr, ssim
+from understudy.performers.motion import Motion
+from understudy.performers.performer import Performer
+from understudy.performers.renderer import Rendered, render, render_swap
+from understudy.performers.scene import Scene
+from understudy.performers.truth import rgb_frame
+from understudy.pipelines.composite import CompositeSettings, FaceJob, composite
+from understudy.pipelines.masks import MaskSettings
+from understudy.training.process import keep_pages
+
+KINDS = ("light and skin", "warmer and darker", "light and skin", "same")
+PAIRS = ((3, 41), (58, 7), (64, 12))
+"""Source and target; men and women, light and dark skin, young and old."""
+SIZE, OWN, SEED = 256, 96, 17
+WARM = (1.0, 0.78, 0.52)
+EXPOSURE = 0.55
+FIGURES = ("PSNR inside", "SSIM inside", "dE2000 inside", "dE2000 border")
+Row = tuple[str, str, str]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class InLinearLight(Blend):
+    """Another blend, but of light instead of R'G'B' values."""
+
+    inner: Blend
+
+    def __call__(self, base: Tensor, face: Tensor, mask: Tensor) -> Tensor:
+        """There and back."""
+        out = self.inner(srgb_to_linear(base), srgb_to_linear(face), mask)
+        return torch.where(mask > 0, linear_to_srgb(out), base)
+
+
+TRANSFERS: dict[str, ColorTransfer] = {name: COLOR_TRANSFERS[name]() for name in COLOR_TRANSFERS.names()}
+TRANSFERS["mean, gain"] = Mean(change="gain")
+BLENDS: dict[str, Blend] = {
+    "feather": Feather(),
+    "feather, linear light": InLinearLight(inner=Feather()),
+    "alpha": Alpha(),
+    "multiband": Multiband(),
+    "poisson": Poisson(),
+    "poisson, linear light": InLinearLight(inner=Poisson()),
+    "poisson, no reach": Poisson(reach=0.0),
+}
+MASKS = ("hull", "learned", "product", "union")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Case:
+    """A plate, what is put into it, and what should come out."""
+
+    kind: str
+    plate: Frame
+    face: Face
+    swapped: Tensor
+    learned: Tensor
+    exact: Tensor
+    inside: Tensor
+    border: Tensor
+
+
+def draw_cases() -> list[Case]:
+    """Every pair in every kind of case, each time in another light, pose and expression."""
+    generator = np.random.default_rng(SEED)
+    return [_case(generator, *pair, kind) for pair in PAIRS for kind in KINDS]
+
+
+def _case(generator: np.random.Generator, source_seed: int, target_seed: int, kind: str) -> Case:
+    source, target = Performer.from_seed(source_seed), Performer.from_seed(target_seed)
+    here, elsewhere = (Scene.from_seed(int(generator.integers(*limits))) for limits in ((0, 50), (50, 99)))
+    state = Motion.from_seed(int(generator.integers(1000))).state(float(generator.uniform(0, 30)))
+    lit, tone = here, "target"
+    if kind == "light and skin":
+        camera = {name: getattr(here, name) for name in ("distance", "head", "center")}
+        lit, tone = dataclasses.replace(elsewhere, **camera), "source"
+    elif kind == "warmer and darker":
+        here = warmer_and_darker(here)
+    drawn, swap = render(target, state, here, SIZE), render_swap(source, target, state, here, SIZE)
+    foreign = render_swap(source, target, state, lit, SIZE, tone)
+    return assemble(kind, drawn, swap, foreign)
+
+
+def warmer_and_darker(scene: Scene) -> Scene:
+    """The scene in warm light, EXPOSURE times as much of it."""
+    changed = {
+        name: tuple(EXPOSURE * part * warm for part, warm in zip(getattr(scene, name), WARM, strict=True))
+        for name in ("light_color", "ambient", "ground")
+    }
+    return dataclasses.replace(scene, **changed)
+
+
+def assemble(kind: str, drawn: Rendered, swap: Rendered, foreign: Rendered) -> Case:
+    """What a swapper gives of ``foreign``, for the plate ``drawn`` whose exact swap is ``swap``."""
+    alignment = drawn.alignment()
+    matrix = alignment.crop_matrix(OWN)
+    inner = np.ascontiguousarray(swap.inner_mask)
+    hull = hull_mask(drawn.points, np.eye(2, 3), SIZE)
+    ring = round(0.05 * alignment.side)
+    outline = torch.from_numpy(hull)[None, None]
+    inside = torch.from_numpy(inner)[None, None] >= 0.95
+    border = (dilate(outline, ring) > 0.5) & (erode(outline, ring) < 0.5)
+    return Case(
+        kind=kind,
+        plate=rgb_frame(0, drawn.picture, Fraction(25)),
+        face=face_of(drawn),
+        swapped=tensor(crop(foreign.picture, matrix, OWN)),
+        learned=tensor(crop(inner, matrix, OWN)[..., None]),
+        exact=tensor(swap.picture),
+        inside=inside.float(),
+        border=(border & ~inside).float(),
+    )
+
+
+def face_of(drawn: Rendered, frame: int = 0) -> Face:
+    """The exact face."""
+    return Face(
+        frame=frame,
+        time=frame / 25,
+        index=0,
+        track=0,
+        box=box_of_points(drawn.points),
+        presence=1.0,
+        points=drawn.points,
+        alignment=drawn.alignment(),
+    )
+
+
+def tensor(picture: np.ndarray) -> Tensor:
+    """(1, c, h, w) in [0, 1]."""
+    return torch.from_numpy(np.moveaxis(picture, -1, 0).astype(np.float32).copy())[None].clamp(0, 1)
+
+
+def judge(made: Frame, case: Case) -> tuple[float, ...]:
+    """``FIGURES`` of a finished frame."""
+    rows, columns = (np.flatnonzero(case.border[0, 0].any(axis)) for axis in (1, 0))
+    window = (..., slice(rows[0] - 8, rows[-1] + 9), slice(columns[0] - 8, columns[-1] + 9))
+    got = tensor(made.planes[0].astype(np.float32) / 255.0)[window]
+    exact, inside, border = case.exact[window], case.inside[window], case.border[window]
+    apart = delta_e_2000(rgb_to_lab(got), rgb_to_lab(exact))[:, None]
+    means = [float((apart * where).sum() / where.sum()) for where in (inside, border)]
+    return float(psnr(got, exact, inside)), float(ssim(got, exact, inside)), *means
+
+
+def compare(case: Case, settings: CompositeSettings) -> tuple[float, ...]:
+    """``FIGURES`` and milliseconds of one combination."""
+    start = time.perf_counter()
+    (made,) = composite(
+        [case.plate], [FaceJob(frame=0, face=case.face)], case.swapped, case.learned, settings
+    )
+    taken = 1000.0 * (time.perf_counter() - start)
+    return (*judge(made, case), taken)
+
+
+def combinations(quick: bool) -> dict[Row, CompositeSettings]:
+    """Colour x blend x mask, then single changes to the defaults."""
+    out: dict[Row, CompositeSettings] = {}
+    for row in itertools.product(TRANSFERS, BLENDS, MASKS):
+        if _asked(*row, quick):
+            colour, blend, mask = row
+            settings = MaskSettings(source=mask)
+            out[row] = CompositeSettings(color_transfer=TRANSFERS[colour], blend=BLENDS[blend], mask=settings)
+    for colour, transfer in TRANSFERS.items():
+        if colour != "none":
+            whole = dataclasses.replace(transfer, masked=False)
+            out[f"{colour}, whole crop", "feather", "product"] = CompositeSettings(
+                color_transfer=whole, blend=Feather()
+            )
+    histogram = CompositeSettings(color_transfer=TRANSFERS["histogram"], blend=Feather())
+    for erode_by, blur in itertools.product((-0.01, 0.01, 0.03), (0.0, 0.03, 0.08)):
+        mask = MaskSettings(erode=erode_by, blur=blur)
+        row = ("histogram", "feather", f"product, erode {erode_by:g}, blur {blur:g}")
+        out[row] = dataclasses.replace(histogram, mask=mask)
+    for softness in (0.0, 0.02, 0.1):
+        blend = Feather(softness=softness)
+        out["histogram", f"feather, softness {softness:g}", "product"] = dataclasses.replace(
+            histogram, blend=blend
+        )
+    return out
+
+
+def _asked(colour: str, blend: str, mask: str, quick: bool) -> bool:
+    """Whether a combination answers a question."""
+    if "linear light" in blend:
+        return mask == "product" and colour in ("none", "reinhard", "histogram")
+    if not quick or mask == "product":
+        return blend != "poisson, no reach" or colour in ("none", "reinhard", "histogram")
+    if colour not in ("none", "reinhard", "histogram"):
+        return mask == "hull" and blend == "poisson"
+    return blend in ("feather", "poisson") and (mask == "hull" or colour == "histogram")
+
+
+def main() -> None:
+    """Measure and publish."""
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
+    keep_pages()
+    cases = draw_cases()
+    figures: dict[str, Timing | float | str] = {}
+    untouched = np.array([judge(case.plate, case) for case in cases])
+    _add(figures, "the plate as it was", cases, np.column_stack([untouched, np.zeros(len(cases))]))
+    for row, settings in combinations("quick" in sys.argv[1:]).items():
+        table = np.array([compare(case, settings) for case in cases])
+        print(" | ".join(row), table.mean(0).round(3), flush=True)
+        _add(figures, " | ".join(row), cases, table)
+    conditions = {
+        "cases": f"{len(PAIRS)} pairs of performers, each in: {', '.join(KINDS)}; seed {SEED}",
+        "plate": f"RGB 8 bits, {SIZE} x {SIZE}; the swapper's face {OWN} x {OWN}",
+        "columns": [*FIGURES, *(f"dE2000 inside, {kind}" for kind in sorted(set(KINDS))), "milliseconds"],
+        "threads": "one each for torch and OpenCV",
+        "rows": "colour | blend | mask; what is not named is at its default of this version",
+    }
+    publish("compositing", figures, conditions)
+
+
+def _add(figures: dict[str, Timing | float | str], name: str, cases: list[Case], table: np.ndarray) -> None:
+    """One row: means over all cases, colour difference by kind of case, median time."""
+    kinds = np.array([case.kind for case in cases])
+    columns = [*table[:, :4].mean(0), *(table[kinds == kind, 2].mean() for kind in sorted(set(KINDS)))]
+    figures[name] = " ".join(f"{value:.3f}" for value in [*columns, statistics.median(table[:, 4])])
+
+
+if __name__ == "__main__":
+    main()
