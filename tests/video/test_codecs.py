@@ -394,7 +394,7 @@ def test_scene_linear_light_goes_into_a_video_as_it_is_seen(tmp_path: Path) -> N
 
 
 def test_a_label_on_a_plate_is_painted_through_its_view() -> None:
-    """What draws on integer samples draws on floats too; the rest of the plate keeps its bits, highlights too."""
+    """What draws on integer samples draws on floats too; the rest of the plate keeps its bits."""
     light = np.geomspace(0.01, 50, HEIGHT * WIDTH * 3).reshape(HEIGHT, WIDTH, 3).astype(np.float16)
     plate = Plate(
         index=0,
