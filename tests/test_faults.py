@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from commands import SMALL, CommandServer, Ended
+from merge_footage import packets_of
 from understudy.faces.faceset import FaceSet
 from understudy.video.reader import VideoReader
 
@@ -248,6 +249,44 @@ def test_full_disk_is_said_and_the_next_call_goes_on(server: CommandServer, foot
     assert refused >= 3
     assert swap(server, footage, output).code == 0
     assert frames_of(output) == FRAMES
+
+
+def merge_words(finished: Path, footage: Path, output: Path) -> list[object]:
+    """``merge`` with the face set and the swapper of a finished job, in segments of six frames."""
+    (run,) = (finished / "out.understudy" / "runs").iterdir()
+    words = ["--swapper", run / "swapper", "--target", footage / "scene.mp4", "--segment", 6]
+    return [*words, "--faces", finished / "out.understudy" / "faces" / "target", "-o", output]
+
+
+@pytest.mark.parametrize("how", ["half", "full"])
+def test_a_merge_that_is_stopped_in_every_segment_is_the_one_in_one_go(
+    server: CommandServer, footage: Path, finished: Path, tmp_path: Path, how: str
+):
+    """Killed, or out of disk, at the seventh operation of every call: a little further each time."""
+    outputs = tmp_path / "whole" / "o.mp4", tmp_path / "stopped" / "o.mp4"
+    for output in outputs:
+        output.parent.mkdir()
+    whole, stopped = (merge_words(finished, footage, output) for output in outputs)
+    assert server.run("merge", *whole).code == 0
+    table = outputs[1].parent / ".o.mp4.parts" / "parts.jsonl"
+    known = []
+    for _ in range(6):
+        ended = server.run("merge", *stopped, fault=f"7:{how}")
+        if how == "full":
+            assert_refused(ended)
+        else:
+            assert ended.code == -signal.SIGKILL, ended.text
+        known.append(len(table.read_text().splitlines()) if table.is_file() else 0)
+        assert not outputs[1].exists()
+        if known[-1] == 4:
+            break
+    assert sorted(set(known)) == known == [0, 1, 2, 3, 4][-len(known) :]
+    ended = server.run("merge", *stopped)
+    assert ended.code == 0, ended.text
+    assert "going on at frame 24" in ended.text
+    packets = [packets_of(output) for output in outputs]
+    assert packets[0] == packets[1]
+    assert not leftovers(tmp_path)
 
 
 def test_a_file_size_limit_is_a_full_disk(

@@ -27,6 +27,7 @@ from understudy.pipelines.merge_rights import MergeRights, public
 from understudy.pipelines.merge_segments import (
     Journal,
     SegmentReport,
+    open_journal,
     parts_folder,
     render_key,
     weights_file,
@@ -122,9 +123,8 @@ def merge(
             f"{target} -o {faces.path}"
         )
     yield StageStarted(stage=STAGE, detail=f"{target.name} to {output.name}", total=_total(order, info))
-    with renderer.reader:
-        key = render_key(swapper_folder, target, settings, chosen, renderer.records, stations, plan, frames)
-        journal = Journal(output, key)
+    key = render_key(swapper_folder, target, settings, chosen, renderer.records, stations, plan, frames)
+    with renderer.reader, open_journal(output, key) as journal:
         for event in _render(order, renderer, journal, info):
             yield event
             if is_folder(output):
@@ -135,10 +135,11 @@ def merge(
             rights.finish_folder()
         else:
             _join(journal, info, container_tags(key["run"]), finish, part=frames != (0, None))
-    summary = summary_of(journal.reports())
-    journal.remove()
+        reports = journal.reports()
+        journal.remove()
+    summary = summary_of(reports)
     yield from rights.end()
-    yield from remarks_on(journal.reports())
+    yield from remarks_on(reports)
     about = {**summary, **_facts(renderer, target, settings), **rights.facts()}
     about |= facts or {}
     sidecar = write_sidecar(output, about)
@@ -269,6 +270,8 @@ def _render(order: RenderOrder, renderer: Renderer, journal: Journal, info: Vide
         steps = _render_here(renderer, journal)
     for frames, faces in steps:
         yield from clock.tick(frames, faces)
+        if journal.done.keys() <= told:
+            continue
         for report in journal.reports():
             if report.number not in told:
                 told.add(report.number)

@@ -11,7 +11,7 @@ from understudy import config, durable
 from understudy.errors import ConfigError, OutputError
 from understudy.events import Event, Warned
 from understudy.faces.faceset import FaceSet
-from understudy.pipelines.merge_segments import SegmentReport
+from understudy.pipelines.merge_segments import SegmentReport, group_of
 from understudy.pipelines.merge_settings import MergeSettings, Station
 from understudy.provenance.audit import note
 from understudy.provenance.claim import Edit, Mark
@@ -24,7 +24,7 @@ from understudy.provenance.manifest import (
     sign_folder,
     sign_staged,
 )
-from understudy.provenance.mark import MarkKeys, MarkStation, number_for
+from understudy.provenance.mark import GROUP, MarkKeys, MarkStation, number_for
 from understudy.provenance.pictures import require_signing, sign_picture
 from understudy.provenance.rights import (
     Rights,
@@ -103,7 +103,8 @@ class MergeRights:
         if not settings.master:
             secret = MarkKeys().load()
             facts = (fingerprint((target,)), self.edit.model_hash, output.name, *self.rights.records)
-            self.mark = MarkStation(number_for(secret, facts), first=first)
+            group = group_of(settings.segment, GROUP)  # segments are rendered by themselves
+            self.mark = MarkStation(number_for(secret, facts), first=first, group=group)
             said_by_mark = Mark(algorithm=self.mark.marker.algorithm, value=f"{self.mark.number:08x}")
             self.edit = replace(self.edit, mark=said_by_mark)
         self.size = (info.width, info.height)

@@ -14,8 +14,9 @@ import contextlib
 import dataclasses
 import hashlib
 import json
+import shutil
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -91,11 +92,12 @@ class Journal:
 
     def _open(self, key: Mapping[str, Any]) -> None:
         about = self.folder / "key.json"
-        if _read_key(about) != key:
-            if self.folder.exists():
-                durable.remove_folder(self.folder)
-            with durable.explained(self.folder):
-                self.folder.mkdir(parents=True)
+        with durable.explained(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            if _read_key(about) != key:
+                about.unlink(missing_ok=True)  # first: what is left now belongs to nothing
+                _clear(self.folder)
+        if not about.is_file():
             durable.write_text(about, json.dumps(key, indent=1))
             return
         durable.sweep(self.folder)
@@ -163,6 +165,29 @@ class Journal:
         durable.remove_folder(self.folder)
 
 
+@contextlib.contextmanager
+def open_journal(output: Path, key: Mapping[str, Any]) -> Generator[Journal]:
+    """The journal of a render, of which nobody else makes the same at the same time.
+
+    Raises:
+        OutputError: somebody does, or it cannot be written.
+    """
+    folder = parts_folder(output)
+    with durable.explained(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    with durable.sole_writer(folder):
+        yield Journal(output, key)
+
+
+def _clear(folder: Path) -> None:
+    """Remove what lies in a folder, but not its lock."""
+    for path in folder.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+        elif path.name != ".lock":
+            path.unlink()
+
+
 def stretches(frames: Iterable[int]) -> tuple[tuple[int, int], ...]:
     """Rising numbers as stretches: the first, and the one after the last, of each."""
     out: list[list[int]] = []
@@ -180,6 +205,17 @@ def frames_by_faces(reports: Iterable[SegmentReport]) -> dict[str, int]:
     for report in reports:
         counts.update({int(number): count for number, count in report.faces.items()})
     return {str(number): count for number, count in sorted(counts.items())}
+
+
+def group_of(segment: int, longest: int) -> int:
+    """Frames after which a station may begin anew, so that every segment holds whole groups.
+
+    Args:
+        segment: frames of a segment.
+        longest: frames of a group where that goes evenly into a segment, or a little fewer do.
+    """
+    parts = -(-segment // longest)
+    return segment // parts if segment % parts == 0 else segment
 
 
 def parts_folder(output: Path) -> Path:

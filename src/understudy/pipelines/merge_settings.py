@@ -83,9 +83,10 @@ def parse_frames(text: str) -> tuple[int, int | None]:
 class Station(Protocol):
     """What is done to every finished frame before it is written: a label, an invisible mark.
 
-    A frame depends on nothing but itself, its number and the station's settings, so that a segment that is
-    made alone is what it is in one go. A station that is to work in other processes too (``--workers``) has a
-    class method ``from_key`` that makes it again from ``key()``.
+    A frame depends on nothing but itself, its number, the station's settings and frames before it in its
+    segment (whose first one begins anew), so that a segment that is made alone is what it is in one go. A
+    station that is to work in other processes too (``--workers``) has a class method ``from_key`` that makes
+    it again from ``key()``.
     """
 
     def __call__(self, frame: Frame) -> Frame:
