@@ -27,6 +27,7 @@ from understudy.provenance.consent import (
 )
 from understudy.provenance.labels import file_hash
 from understudy.provenance.purge import derived, remove
+from understudy.provenance.store import ManifestStore
 
 USAGE = """usage: understudy consent new --person NAME --projects NAME --until DAY --references PICTURE …
        understudy consent sign RECORD --role person|representative|producer [--key FILE] [--evidence FILE …]
@@ -363,6 +364,13 @@ def _purge(words: list[str]) -> int:
         if flags.yes:
             remove(each)
         sys.stdout.write(f"{'deleted ' if flags.yes else ''}{each.kind}: {each.path}\n")
+    store = ManifestStore()
+    filed = store.derived(agreement.record.hash)
+    if filed:
+        if flags.yes:
+            store.forget({entry.number for entry in filed})
+        verb = "deleted " if flags.yes else ""
+        sys.stdout.write(f"{verb}{len(filed)} manifests of results in {store.folder}\n")
     if not found:
         sys.stdout.write(f"nothing below {flags.folder.resolve()} carries record {agreement.record.id}\n")
     elif not flags.yes:
