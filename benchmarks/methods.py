@@ -2,13 +2,13 @@
 
     scripts/bench methods                       two pairs, every method, 1,200 steps each
     .venv/bin/python benchmarks/methods.py --steps 4000 --resolution 128
+    .venv/bin/python benchmarks/methods.py --only-done      measure what is trained already
 
 For each pair the source and the target are drawn once, with the exact swap; every method is trained on the
-same faces for the same number of steps and merged with the same settings. What is measured: PSNR and SSIM
-inside the face against the exact swap, identity distance to the source (dlib's descriptor), landmarks of the
-result against the exact swap's (mean distance as a fraction of the eye distance), yaw and pitch against the
-target's (mean absolute difference, degrees), and how the mouth's opening follows (Pearson). A method that is
-done is not done again: ``--folder`` keeps everything.
+same faces for the same number of steps and merged with the same settings, and four baselines bound the table.
+Everything is measured as ``understudy evaluate`` measures, every figure of it. A method that is done is not
+done again: ``--folder`` keeps everything. ``understudy evaluate --suite performers`` does the same on the
+suite's own performers.
 
 The pairs' seeds are used nowhere else, so nothing was tuned on them.
 """
@@ -16,13 +16,14 @@ The pairs' seeds are used nowhere else, so nothing was tuned on them.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
+import io
 import json
-import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
+import cv2
 import numpy as np
 
 from common import publish
@@ -30,39 +31,27 @@ from understudy import config
 from understudy.durable import write_text
 from understudy.events import Event
 from understudy.faces.faceset import FaceSet
-from understudy.image.expression import eye_distance
-from understudy.image.geometry import pose_of_points
-from understudy.image.landmarks import points68
+from understudy.image.color import frame_to_rgb8
+from understudy.image.draw import sheet
+from understudy.nn.features import own_features
 from understudy.performers.draw import PerformersSettings, draw
-from understudy.performers.truth import read_truth, truth_folder
-from understudy.pipelines.evaluate import against_truth, measure_swap, read_faces
+from understudy.performers.truth import SWAP_VIDEO, truth_folder
+from understudy.pipelines.evaluate import EvaluateSettings, evaluate
 from understudy.pipelines.extract import ExtractSettings, extract
 from understudy.pipelines.merge import MergeSettings, merge
-from understudy.pipelines.setup import Finders, build_finders, make_context
-from understudy.pipelines.train import TrainSettings, start, train
+from understudy.pipelines.paired_footage import Inputs
+from understudy.pipelines.suite import budget
+from understudy.pipelines.suite_baselines import write_baseline
+from understudy.pipelines.suite_cases import BASELINES, BUDGET, METHODS, SuiteCase
+from understudy.pipelines.suite_table import Row, markdown, results
+from understudy.pipelines.train import start, train
+from understudy.training.rundir import RunFolder
+from understudy.video.reader import VideoReader
 
-PAIRS = ((5101, 5102), (5103, 5104))
-FRAMING = {"crop": "full", "coverage": 0.8}
-BASE: dict[str, Any] = {
-    "batch": 4,
-    "augmentation": {"rotation": 4.0, "scale": 0.06, "shift": 0.02, "flip_source": 0.4, "flip_target": 0.4,
-                     "warp_strength": 0.6, "color": 0.2},
-    "optimizer": {"name": "adam", "rate": 1e-3, "warm_up": 100, "schedule": "cosine", "clip": 1.0},
-}  # fmt: skip
-SIZES = {"e_dims": 32, "ae_dims": 128, "d_dims": 32, "d_mask_dims": 8, "options": "d", "normalized": True}
-PLAIN = {"dssim": {}, "mse": {"weight": 10.0}}
-METHODS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
-    "original": ({"name": "original", "width": 64, "code": 256}, {}),
-    "df": ({"name": "df", **SIZES}, {}),
-    "dfhd": ({"name": "dfhd", **SIZES}, {}),
-    "liae": ({"name": "liae", **SIZES}, {}),
-    "liaehd": ({"name": "liaehd", **SIZES}, {}),
-    "df + gan": ({"name": "df", **SIZES}, {"patch_gan": {"weight": 0.1}}),
-    "df + trueface": ({"name": "df", **SIZES}, {"true_face": {"weight": 0.01}}),
-    "df + expression": ({"name": "df", **SIZES}, {"expression": {"weight": 1.0, "spread": 3.0}}),
-    "liae + expression": ({"name": "liae", **SIZES}, {"expression": {"weight": 1.0, "spread": 3.0}}),
-}
-"""Model settings and losses besides DSSIM and MSE. The paper's pictures come from df and liae."""
+PAIRS = (SuiteCase(source=5101, target=5102), SuiteCase(source=5103, target=5104))
+SOURCE_FRAMES, TARGET_FRAMES = 200, 60
+SHOWN = 30
+"""Frame in the picture."""
 
 
 def main() -> None:
@@ -73,109 +62,133 @@ def main() -> None:
     words.add_argument("--threads", type=int, default=1)
     words.add_argument("--folder", type=Path, default=Path("benchmarks/work/methods"))
     words.add_argument("--methods", nargs="*", default=list(METHODS))
+    words.add_argument("--picture", type=Path, help="also write a picture of one frame of every method")
+    words.add_argument("--only-done", action="store_true", help="leave out what is not trained yet")
     chosen = words.parse_args()
-    rows: dict[str, list[dict[str, float]]] = {}
+    rows: list[Row] = []
     for pair in PAIRS:
-        folder = chosen.folder / f"{pair[0]}_{pair[1]}"
+        folder = chosen.folder / pair.name
+        if chosen.only_done and not (folder / "target" / "done").exists():
+            continue
         prepare(folder, pair)
-        for name in chosen.methods:
-            rows.setdefault(name, []).append(figures_of(folder, name, chosen))
+        for name in (*BASELINES, *chosen.methods):
+            row = row_of(folder, pair, name, chosen)
+            if row is not None:
+                rows.append(row)
     conditions = {
-        "pairs": [list(pair) for pair in PAIRS],
+        "pairs": [pair.name for pair in PAIRS],
         "steps": chosen.steps,
         "resolution": chosen.resolution,
-        "training": BASE,
-        "sizes": SIZES,
-        "source_frames": 200,
-        "target_frames": 60,
+        "training": dict(BUDGET),
+        "methods": {name: METHODS[name].changes(chosen.resolution) for name in chosen.methods},
+        "source_frames": SOURCE_FRAMES,
+        "target_frames": TARGET_FRAMES,
         "seeds_per_method": 1,
     }
-    publish("methods", {name: table_row(found) for name, found in rows.items()}, conditions)
+    table = results(rows, "methods", {})
+    with contextlib.redirect_stdout(io.StringIO()):
+        publish("methods", table["methods"], {**conditions, "rows": table["rows"]})
+    print("\n".join(markdown(table)))
+    if chosen.picture:
+        draw_picture(chosen)
 
 
-def prepare(folder: Path, pair: tuple[int, int]) -> None:
+def prepare(folder: Path, pair: SuiteCase) -> None:
     """Draw both videos and find their faces."""
     source, target = folder / "source.mp4", folder / "target.mp4"
     folder.mkdir(parents=True, exist_ok=True)
-    shown = PerformersSettings(seed=pair[0], frames=200, size=(384, 384), motion=5100)
+    shown = PerformersSettings(seed=pair.source, frames=SOURCE_FRAMES, size=(384, 384), motion=5100)
     if not source.exists():
         finish(draw(shown, source))
     if not target.exists():
-        finish(draw(dataclasses.replace(shown, seed=pair[1], swap_with=pair[0], frames=60), target))
+        other = dataclasses.replace(shown, seed=pair.target, swap_with=pair.source, frames=TARGET_FRAMES)
+        finish(draw(other, target))
     for name, video in (("source", source), ("target", target)):
         if not (folder / name / "done").exists():
             finish(extract((video,), folder / name, ExtractSettings()))
             (folder / name / "done").touch()
 
 
-def figures_of(folder: Path, name: str, chosen: argparse.Namespace) -> dict[str, float]:
-    """Figures of one method on one pair; trained and merged if need be."""
-    place = folder / f"{name.replace(' ', '')}_{chosen.resolution}_{chosen.steps}"
-    kept = place / "figures.json"
+def row_of(folder: Path, pair: SuiteCase, name: str, chosen: argparse.Namespace) -> Row | None:
+    """Figures of one method or baseline on one pair; made if need be."""
+    place = place_of(folder, name, chosen)
+    kept, result, target = place / "row.json", place / "result.mp4", folder / "target.mp4"
     if kept.exists():
-        return json.loads(kept.read_text())
-    model, losses = METHODS[name]
-    changes = {**BASE, "losses": {**PLAIN, **losses}}
-    changes["model"] = {**FRAMING, **model, "resolution": chosen.resolution}
-    settings = config.merge(TrainSettings(), changes)
-    loop = dataclasses.replace(
-        settings.loop, steps=chosen.steps, threads=chosen.threads, save_every=1e6, preview_every=0.0
+        return Row.read(kept)
+    seconds = None
+    if name in BASELINES:
+        place.mkdir(exist_ok=True)
+        write_baseline(name, target, truth_folder(target), result)
+    elif result.exists() or not chosen.only_done:
+        seconds = swap(folder, name, place, chosen)
+    if not result.exists():
+        return None
+    inputs = Inputs(result=result, target=target, source=folder / "source", truth=truth_folder(target))
+    finish(
+        evaluate(
+            inputs, place / "report", EvaluateSettings(pictures=2, perceptual=own_features() is not None)
+        )
     )
+    report = json.loads((place / "report" / "report.json").read_text())
+    row = Row.of(pair, name, report, seconds)
+    write_text(kept, json.dumps(dataclasses.asdict(row), indent=1))
+    return row
+
+
+def swap(folder: Path, name: str, place: Path, chosen: argparse.Namespace) -> float:
+    """Train and merge what is not there; seconds of training."""
     source, target = FaceSet.open(folder / "source"), FaceSet.open(folder / "target")
-    run = start(dataclasses.replace(settings, loop=loop), source, target, place)
-    begun = time.monotonic()
-    finish(train(run, source, target))
-    seconds = time.monotonic() - begun
+    begun = sorted(place.glob("*/recipe.toml"))
+    if begun:
+        run = RunFolder(begun[0].parent)
+    else:
+        settings = config.merge(budget(), METHODS[name].changes(chosen.resolution))
+        loop = dataclasses.replace(
+            settings.loop, steps=chosen.steps, threads=chosen.threads, save_every=1e6, preview_every=0.0
+        )
+        run = start(dataclasses.replace(settings, loop=loop), source, target, place)
     result = place / "result.mp4"
-    finish(merge(run.swapper, folder / "target.mp4", target, result, MergeSettings()))
-    truth = against_truth(result, folder / "target.mp4", truth_folder(folder / "target.mp4"))
-    usual = ExtractSettings()
-    finders = build_finders(usual.detector, usual.landmarker, usual.embedder, make_context("cpu"))
-    seen = measure_swap(result, "target.mp4", source, target, finders)
-    marks, turned = against_marks(result, truth_folder(folder / "target.mp4"), finders)
-    out = {
-        "landmarks": marks,
-        "pose": turned,
-        "psnr": truth.result.mean_psnr,
-        "ssim": truth.result.mean_ssim,
-        "untouched_psnr": truth.untouched.mean_psnr,
-        "distance_to_source": seen.distance_to_source,
-        "distance_to_target": seen.distance_to_target,
-        "closer": seen.closer_to_source,
-        "mouth": seen.mouth,
-        "yaw": seen.yaw,
-        "train_seconds": seconds,
-    }
-    write_text(kept, json.dumps(out, indent=1))
-    return out
+    if not result.exists():
+        finish(train(run, source, target))
+        finish(merge(run.swapper, folder / "target.mp4", target, result, MergeSettings()))
+    return float(json.loads((run.path / "status.json").read_text())["elapsed"])
 
 
-def against_marks(result: Path, truth: Path, finders: Finders) -> tuple[float, float]:
-    """Mean distance to the exact swap's 68 points, % of the eye distance; mean error of pose, degrees."""
-    _, points, _ = read_faces(result, finders)
-    rows = {row.frame: row for row in read_truth(truth)}
-    marks: list[float] = []
-    turned: list[float] = []
-    for frame, found in points.items():
-        exact = rows[frame].swap_points
-        assert exact is not None, "drawn with its exact swap"
-        away = np.linalg.norm(points68(found) - points68(exact), axis=1).mean()
-        marks.append(100 * float(away / eye_distance(exact[None])[0]))
-        pose = np.subtract(pose_of_points(found)[:2], rows[frame].pose[:2])
-        turned.append(float(np.abs(pose).mean()))
-    return float(np.mean(marks)), float(np.mean(turned))
+def place_of(folder: Path, name: str, chosen: argparse.Namespace) -> Path:
+    """Folder of a method or baseline on one pair."""
+    suffix = "" if name in BASELINES else f"_{chosen.resolution}_{chosen.steps}"
+    return folder / f"{name.replace(' ', '')}{suffix}"
 
 
-def table_row(found: list[dict[str, float]]) -> str:
-    """The mean over the pairs, and each pair's PSNR."""
-    mean = {key: float(np.mean([one[key] for one in found])) for key in found[0]}
-    each = " ".join(f"{one['psnr']:.2f}" for one in found)
-    return (
-        f"PSNR {mean['psnr']:.2f} ({each}) SSIM {mean['ssim']:.3f} identity {mean['distance_to_source']:.3f} "
-        f"to source {mean['distance_to_target']:.3f} to target, landmarks {mean['landmarks']:.1f} % pose "
-        f"{mean['pose']:.1f} degrees, mouth r {mean['mouth']:.2f} yaw r {mean['yaw']:.2f}, "
-        f"{mean['train_seconds']:.0f} s"
-    )
+def draw_picture(chosen: argparse.Namespace) -> None:
+    """One frame of every pair: source, target, exact swap and what each method made of it."""
+    rows: list[list[np.ndarray]] = []
+    heads: list[str] = []
+    for pair in PAIRS:
+        folder = chosen.folder / pair.name
+        exact = truth_folder(folder / "target.mp4") / SWAP_VIDEO
+        videos = {"source": folder / "source.mp4", "target": folder / "target.mp4", "exact swap": exact}
+        videos |= {name: place_of(folder, name, chosen) / "result.mp4" for name in chosen.methods}
+        videos = {name: path for name, path in videos.items() if path.exists()}
+        if len(videos) > 3 and (not heads or heads == list(videos)):
+            heads = list(videos)
+            rows.append([frame_of(path, SHOWN) for path in videos.values()])
+    across = 6
+    lines = [row[start : start + across] for row in rows for start in range(0, len(row), across)]
+    titles = [heads[start : start + across] for _ in rows for start in range(0, len(heads), across)]
+    strips = [sheet([line], columns=title) for line, title in zip(lines, titles, strict=True)]
+    width = max(strip.shape[1] for strip in strips)
+    wide = [np.pad(s, ((0, 0), (0, width - s.shape[1]), (0, 0)), constant_values=24) for s in strips]
+    picture = cv2.cvtColor(np.concatenate(wide), cv2.COLOR_RGB2BGR)
+    cv2.imwrite(str(chosen.picture), picture, [cv2.IMWRITE_JPEG_QUALITY, 88])
+
+
+def frame_of(video: Path, number: int) -> np.ndarray:
+    """The middle of one frame, small."""
+    with VideoReader(video) as reader:
+        frame = next(frame for frame in reader.frames() if frame.index == number)
+    rgb = frame_to_rgb8(frame, 384)
+    return cv2.resize(rgb, (224, 224), interpolation=cv2.INTER_AREA)
 
 
 def finish(events: Iterator[Event]) -> None:

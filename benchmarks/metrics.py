@@ -359,7 +359,8 @@ def main() -> None:
     usual = ExtractSettings()
     finders = build_finders(usual.detector, usual.landmarker, usual.embedder, make_context("cpu"))
     seeds = list(range(FIRST_SEED, FIRST_SEED + 2 * chosen.pairs))
-    gallery = persons(seeds, finders)
+    names = [kept_in(chosen.folder, seed, seeds) for seed in seeds[::2]]
+    gallery = np.empty(0) if all(file.exists() for file in names) else persons(seeds, finders)
     kept: list[dict[str, dict[str, list[float]]]] = []
     for place in range(0, len(seeds), 2):
         kept.append(spoil(place, seeds, gallery, finders, chosen.folder))
@@ -388,7 +389,7 @@ def spoil(
     place: int, seeds: list[int], gallery: np.ndarray, finders: Finders, folder: Path
 ) -> dict[str, dict[str, list[float]]]:
     """Figures of one pair at the five steps of every damage, by metric and damage."""
-    file = folder / f"{seeds[place]}_of_{len(seeds)}.json"
+    file = kept_in(folder, seeds[place], seeds)
     if file.exists():
         return json.loads(file.read_text())
     case = Case.draw(seeds[place])
@@ -402,6 +403,11 @@ def spoil(
     folder.mkdir(parents=True, exist_ok=True)
     write_text(file, json.dumps(out))
     return out
+
+
+def kept_in(folder: Path, seed: int, seeds: list[int]) -> Path:
+    """Where the figures of a pair are kept; the gallery of all seeds is part of them."""
+    return folder / f"{seed}_of_{len(seeds)}.json"
 
 
 def act(seed: int, finders: Finders, folder: Path) -> dict[str, list[float]]:
