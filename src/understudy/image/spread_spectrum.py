@@ -18,6 +18,7 @@ sees noise.
 from __future__ import annotations
 
 import hashlib
+import math
 from functools import lru_cache
 
 import numpy as np
@@ -127,6 +128,9 @@ class Spread:
         tolerance: Float[Tensor, "s s"],
         energy: float,
         boosts: Float[Tensor, " symbols"] | None = None,
+        *,
+        enough: float = -math.inf,
+        most: float | None = None,
     ) -> Float[Tensor, " symbols"]:
         """Amplitude of each symbol so that all are heard equally well, for a given energy.
 
@@ -136,6 +140,8 @@ class Spread:
             tolerance: how much can be hidden where.
             energy: sum of squares that the pattern may have.
             boosts: how much better than the others a symbol shall be heard; None: 1 everywhere.
+            enough: score below which more energy is spent, up to ``most``.
+            most: sum of squares that it may have then; None: ``energy``.
 
         Returns:
             0 to ``STRONGEST``, without signs.
@@ -148,11 +154,11 @@ class Spread:
         gain = self.gather((local * weights).flatten()).clamp_min(1e-6)
         cost = self.gather(power.expand_as(weights).flatten())
         wanted = noise if boosts is None else noise * boosts
-        low, high = 0.0, 400.0
-        for _ in range(24):
+        low, high = -10.0, 200.0  # the score that all shall have; negative where even that is too much
+        for _ in range(20):
             middle = 0.5 * (low + high)
             trial = ((middle * wanted - own) / gain).clamp(0.0, STRONGEST)
-            if float((trial * trial * cost).sum()) > energy:
+            if float((trial * trial * cost).sum()) > (energy if middle > enough else most or energy):
                 high = middle
             else:
                 low = middle

@@ -40,6 +40,9 @@ ALGORITHM = "org.understudy.spread.1"
 PSNR, PSNR_SIDE, PSNR_STEP, PSNR_MOST = 46.0, 480, 2.0, 49.0
 """Decibels of a marked frame whose shorter side is ``PSNR_SIDE``, how many more at each doubling, and how
 many at most: the larger a frame, the more pixels carry a symbol."""
+PSNR_LEAST, ENOUGH = 43.0, 2.0
+"""Decibels that are gone down to where detail is everywhere (it hides more, and drowns more), until each
+symbol is heard with this score in a single frame."""
 HOLD = 0.95
 """How much of the frame before stays in the pattern."""
 SYNC_BOOST = 1.5
@@ -85,13 +88,13 @@ class SpreadMarker:
         """See ``Marker``."""
         return SpreadGatherer(self.spread)
 
-    def energy(self, frame: Frame) -> float:
-        """Sum of squares that the pattern in a frame may have, over the square, in units of 1/219."""
-        psnr = self.psnr
-        if psnr is None:
+    def energies(self, frame: Frame) -> tuple[float, float]:
+        """Sums of squares that the pattern in a frame shall have, and may have at most, in units of 1/219."""
+        least = psnr = self.psnr
+        if psnr is None or least is None:
             psnr = PSNR + PSNR_STEP * math.log2(min(frame.width, frame.height) / PSNR_SIDE)
-            psnr = min(max(psnr, PSNR), PSNR_MOST)
-        return SIDE**2 * 219.0**2 * 10.0 ** (-psnr / 10.0)
+            psnr, least = min(max(psnr, PSNR), PSNR_MOST), PSNR_LEAST
+        return tuple(SIDE**2 * 219.0**2 * 10.0 ** (-level / 10.0) for level in (psnr, least))
 
 
 def _standard_boosts() -> Tensor:
@@ -123,17 +126,17 @@ class _Stamp:
             allowed = np.minimum(slow, _RISE * allowed)
         self._tolerance = allowed
         where = torch.from_numpy(allowed) * window()
-        energy = marker.energy(frame)
+        energy, most = marker.energies(frame)
         wanted = marker.spread.amplitudes(
-            torch.from_numpy(square), self.symbols, where, energy, marker.boosts
+            torch.from_numpy(square), self.symbols, where, energy, marker.boosts, enough=ENOUGH, most=most
         )
         if self._amplitudes is not None:
             wanted = marker.hold * self._amplitudes + (1.0 - marker.hold) * wanted
         self._amplitudes = wanted
         pattern = marker.spread.pattern(wanted * self.symbols, where)
         spent = float((pattern**2).sum())
-        if spent > energy:
-            pattern = pattern * (energy / spent) ** 0.5
+        if spent > most:
+            pattern = pattern * (most / spent) ** 0.5
         return add_to_luma(frame, pattern.numpy())
 
 

@@ -1,0 +1,178 @@
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from drawn_footage import clouds, encoded, footage, gray_frame
+
+from understudy.provenance.marker import SMALLEST_P, Marker, tail
+from understudy.provenance.spread import SpreadMarker, compare
+
+NUMBER = 0xCAFE1234
+KEY = b"k" * 32
+
+
+@pytest.fixture(scope="module")
+def marker():
+    return SpreadMarker(KEY)
+
+
+@pytest.fixture(scope="module")
+def plain():
+    return footage()
+
+
+@pytest.fixture(scope="module")
+def marked(marker, plain):
+    stamp = marker.begin(NUMBER)
+    return [stamp(frame) for frame in plain]
+
+
+def gathered(marker, frames):
+    out = marker.gatherer()
+    for frame in frames:
+        out.add(frame)
+    return out
+
+
+def changes(before, after):
+    return np.stack(
+        [b.planes[0].astype(np.float32) - a.planes[0] for a, b in zip(before, after, strict=True)]
+    )
+
+
+def test_it_is_a_marker(marker):
+    assert isinstance(marker, Marker)
+
+
+def test_every_frame_has_44_decibels_and_its_chroma(plain, marked):
+    noise = (changes(plain, marked) ** 2).mean((1, 2))
+    assert (10 * np.log10(219**2 / noise) > 44.0).all()
+    for before, after in zip(plain, marked, strict=True):
+        assert all(a is b for a, b in zip(before.planes[1:], after.planes[1:], strict=True))
+
+
+def test_what_stands_still_does_not_flicker(plain, marked):
+    moved = np.diff(changes(plain, marked), axis=0)
+    still = moved[:, :, :80]  # nothing moves there
+    assert np.abs(still).max() <= 1.0  # a code value at most
+    assert np.sqrt((cv2.blur(still.transpose(1, 2, 0), (6, 6)) ** 2).mean()) < 0.1
+
+
+@pytest.mark.parametrize(
+    "attack",
+    [
+        "none",
+        "jpeg 75",
+        "half",
+        "double",
+        "crf 28",
+        "crf 35",
+        "half, crf 23",
+        "h265 28",
+        "gamma",
+        "one frame",
+    ],
+)
+def test_all_bits_are_read_after(attack, marker, marked):
+    out = marked
+    if attack == "jpeg 75":
+        options = [cv2.IMWRITE_JPEG_QUALITY, 75]
+        out = [gray_frame(cv2.imdecode(cv2.imencode(".jpg", f.planes[0], options)[1], 0)) for f in marked]
+    if attack in ("half", "half, crf 23", "double"):
+        size = (768, 512) if attack == "double" else (192, 128)
+        out = [gray_frame(cv2.resize(f.planes[0], size, interpolation=cv2.INTER_AREA)) for f in marked]
+    if attack.endswith(("crf 23", "crf 28", "crf 35")):
+        out = encoded(out, int(attack[-2:]))
+    if attack == "h265 28":
+        out = encoded(out, 28, "libx265")
+    if attack == "gamma":
+        curve = (255 * (np.arange(256) / 255) ** 0.8).astype(np.uint8)
+        out = [gray_frame(curve[f.planes[0]]) for f in marked]
+    if attack == "one frame":
+        out = marked[5:6]
+    pool = gathered(marker, out)
+    assert compare(marker.spread, pool.pooled, NUMBER).bits == 1.0
+    reading = pool.read()
+    assert reading.number == NUMBER
+    assert reading.p_value < 1e-9
+    assert reading.frames == len(out)
+
+
+def test_a_part_of_the_picture_is_found(marker, marked):
+    part = (0.02, 0.26, 0.72, 0.96)
+    height, width = marked[0].planes[0].shape
+    x0, y0, x1, y1 = (round(v * side) for v, side in zip(part, (width, height, width, height), strict=True))
+    pool = gathered(marker, [gray_frame(f.planes[0][y0:y1, x0:x1].copy()) for f in marked])
+    assert pool.read().number is None
+    reading = pool.search()
+    assert reading.number == NUMBER
+    assert reading.p_value < 1e-9
+    np.testing.assert_allclose(reading.region, part, atol=0.01)
+
+
+def test_other_depths_and_ranges(marker):
+    luma = clouds(0, 320, 240)
+    deep = gray_frame(luma.astype(np.uint16) * 4, name="yuv420p10le")
+    out = marker.begin(NUMBER)(deep)
+    assert out.planes[0].dtype == np.uint16
+    assert gathered(marker, [out]).read().number == NUMBER
+    noise = ((out.planes[0].astype(float) - deep.planes[0]) ** 2).mean()
+    assert 10 * np.log10(876**2 / noise) > 44.0
+    shown = (out.planes[0] >> 2).astype(np.uint8)  # as an 8-bit copy
+    assert gathered(marker, [gray_frame(shown)]).read().number == NUMBER
+
+
+def test_another_key_sees_nothing(marked):
+    for seed in range(20):
+        reading = gathered(SpreadMarker(bytes([seed]) * 32), marked[:1]).read(known=[NUMBER])
+        assert reading.p_value > 1e-4
+
+
+def test_unmarked_pictures_are_not_marked(marker):
+    for seed in range(20):
+        assert gathered(marker, [gray_frame(clouds(seed, 160, 120))]).read(known=[1, 2]).p_value > 1e-4
+
+
+def test_an_expected_number_is_recognised_where_it_can_no_longer_be_read(marker, marked):
+    pool = gathered(marker, marked)
+    spread = marker.spread
+    noise = torch.randn(pool.pooled.shape, generator=torch.Generator().manual_seed(3))
+    pool.pooled = pool.pooled + 6.0 * float(pool.pooled.std()) * noise
+    assert pool.read().number is None
+    reading = pool.read(known=[5, NUMBER, 6])
+    assert (reading.number, reading.known) == (NUMBER, True)
+    assert reading.p_value < 1e-6
+    assert compare(spread, pool.pooled, NUMBER).symbols < 0.9
+
+
+def test_a_cut_begins_anew_and_a_stamp_repeats_itself(marker, plain):
+    other = [gray_frame(clouds(50, 384, 256), 12)]
+    stamp = marker.begin(NUMBER)
+    for frame in plain:
+        stamp(frame)
+    after = stamp(other[0])
+    alone = marker.begin(NUMBER)(other[0])
+    np.testing.assert_array_equal(after.planes[0], alone.planes[0])
+
+
+def test_black_bars_stay_black(marker):
+    luma = clouds(0, 384, 256)
+    luma[:40] = luma[-40:] = 16
+    out = marker.begin(NUMBER)(gray_frame(luma)).planes[0]
+    assert (out[:36] == 16).all()
+    assert (out[-36:] == 16).all()
+    assert gathered(marker, [gray_frame(out)]).read().number == NUMBER
+
+
+def test_the_tail_bounds_sums_with_random_signs():
+    """By drawing: one row of numbers, many signs."""
+    random = np.random.default_rng(0)
+    row = random.exponential(size=64)
+    sums = (random.choice([-1.0, 1.0], (20000, 64)) * row).sum(1) / np.sqrt((row**2).sum())
+    for score in (0.0, 1.0, 2.0, 3.0):
+        assert (sums >= score).mean() <= tail(score)
+    assert tail(60.0) == SMALLEST_P
+    assert tail(5.0, tries=1e12) == 1.0
+    assert tail(6.0, tries=10.0) == pytest.approx(10 * tail(6.0))
