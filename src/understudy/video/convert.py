@@ -12,7 +12,7 @@ from understudy.image.chroma import downsample, upsample
 from understudy.image.color import quantisation, rect_to_rgb, rgb_to_rect, seen_rect
 from understudy.image.view import Plate, View, is_floating, paint_floats
 from understudy.video.layout import rgb_format
-from understudy.video.stills import samples_for
+from understudy.video.stills import HEADER, samples_for
 
 
 def displayed(frame: Frame) -> Frame:
@@ -35,8 +35,9 @@ def displayed(frame: Frame) -> Frame:
 def on_displayed(frame: Frame, work: Callable[[Frame], Frame]) -> Frame:
     """Do to a frame of floats what is made for integer samples: a label, an invisible mark.
 
-    The work is given the 16-bit RGB that the view shows; what it changes is added to what is seen and taken
-    back through the view. Pixels that it leaves alone keep every bit. Other frames it is given as they are.
+    The work is given 16-bit sRGB, as a screen shows the plate at its view's exposure; what it changes is
+    added to that, unclipped, and taken back to light. Pixels that it leaves alone keep every bit, and so does
+    what lies beyond the file's own pixels. Other frames it is given as they are.
 
     Args:
         frame: any kind of frame.
@@ -44,15 +45,28 @@ def on_displayed(frame: Frame, work: Callable[[Frame], Frame]) -> Frame:
     """
     if not is_floating(frame.format):
         return work(frame)
-    shown = displayed(frame)
+    screen = on_screen(frame)
+    shown = displayed(screen)
     before, after = shown.planes[0][..., :3], work(shown).planes[0][..., :3]
     changed = np.asarray((before != after).any(axis=2))
+    header = screen.header.get(HEADER)
+    if header:
+        inside = np.zeros_like(changed)
+        inside[header.data] = True
+        changed &= inside
     if not changed.any():
         return frame
-    view = frame.view if isinstance(frame, Plate) else View()
-    seen = seen_rect(frame, 0, 0, frame.width, frame.height)
+    seen = seen_rect(screen, 0, 0, frame.width, frame.height)
     seen += (after.astype(np.float32) - before.astype(np.float32)) * np.float32(1.0 / 65535.0)
-    return paint_floats(frame, 0, 0, view.undo(seen), changed)
+    return paint_floats(frame, 0, 0, screen.view.undo(seen), changed)
+
+
+def on_screen(frame: Frame) -> Plate:
+    """A frame of floats with the view of a screen: sRGB, at the exposure of its own view."""
+    if isinstance(frame, Plate):
+        return replace(frame, view=replace(frame.view, curve="srgb"))
+    plain = {field.name: getattr(frame, field.name) for field in fields(Frame)}
+    return Plate(**plain, view=View(curve="srgb"))
 
 
 def converted(frame: Frame, layout: PixelFormat, color: ColorTags) -> Frame:

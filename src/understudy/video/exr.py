@@ -72,6 +72,11 @@ class SceneHeader:
     """Numbers of the channels of the first part that are the picture."""
 
     @property
+    def data(self) -> tuple[slice, slice]:
+        """Rows and columns of the picture that the file itself has, its data window."""
+        return self.canvas.slices(_window(self.specs[0]))
+
+    @property
     def pixel_aspect(self) -> Fraction:
         """Width of a pixel divided by its height."""
         value = self.specs[0].get_float_attribute("PixelAspectRatio", 1.0)
