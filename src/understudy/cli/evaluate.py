@@ -6,14 +6,19 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from rich.markup import escape
 
 from understudy import config
-from understudy.cli.show import console, follow
+from understudy.cli.show import console, first_interrupt, follow
 from understudy.pipelines.evaluate import EvaluateSettings, evaluate
 from understudy.pipelines.evaluated import resolve
 from understudy.pipelines.paired_footage import Inputs
+from understudy.pipelines.suite import SuiteSettings, run_suite
+from understudy.pipelines.suite_cases import Half
+
+Suite = Literal["none", "performers"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,10 +37,29 @@ class Command(EvaluateSettings):
     """Other people: is the source found among them? Each a face set, a video or pictures."""
     output: Path | None = None
     """Folder of the report (-o); none: report/ in the run, NAME.report/ beside the video."""
+    suite: Suite = "none"
+    """performers: instead of one video, train and measure every method on performers; understudy evaluate
+    --suite performers --help shows its own settings."""
+    half: Half = "development"
+    """Half of the suite: development to choose by, test to report."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SuiteCommand(SuiteSettings):
+    """The flags with ``--suite``."""
+
+    suite: Suite = "performers"
+    """Which suite."""
+    recipe: tuple[str, ...] = ()
+    """Recipes by name or file, left to right, under the command line."""
+    output: Path = Path("suite")
+    """Folder for everything (-o); what is done there is not done again."""
 
 
 def run(arguments: Sequence[str]) -> int:
     """Runs the command."""
+    if any(word.partition("=")[0] == "--suite" for word in arguments) and "none" not in arguments:
+        return _suite(arguments)
     command = config.parse(
         Command(),
         first_named(arguments, "--result"),
@@ -57,6 +81,30 @@ def run(arguments: Sequence[str]) -> int:
     follow(evaluate(inputs, folder, settings))
     console.print(escape(f"look at {folder / 'report.html'}"))
     return 0
+
+
+def _suite(arguments: Sequence[str]) -> int:
+    command = config.parse(
+        SuiteCommand(),
+        arguments,
+        prog="understudy evaluate --suite performers",
+        description="Draw pairs of performers, train every method on them with one budget and hold the "
+        "results "
+        "against the exact swap. Ctrl-C saves and ends; the same command goes on.",
+        sections={"train": "train"},
+    )
+    settings = config.merge(SuiteSettings(), config.base_of(command, SuiteSettings))
+    stopped = False
+
+    def ask() -> None:
+        nonlocal stopped
+        stopped = True
+
+    active = {"train": False}
+    stream = run_suite(settings, command.output, stop=lambda: stopped)
+    with first_interrupt(ask, "saving; Ctrl-C again to stop at once", when=lambda: active["train"]):
+        done = follow(stream, stage=lambda name, begun: active.update(train=begun and name == "train"))
+    return 130 if done.get("suite", {}).get("state") == "stopped" else 0
 
 
 def first_named(arguments: Sequence[str], flag: str) -> list[str]:

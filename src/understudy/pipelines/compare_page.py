@@ -11,6 +11,7 @@ import numpy as np
 
 from understudy import __version__
 from understudy.metrics.chart import Chart, Curve
+from understudy.metrics.page import number_text
 from understudy.metrics.report import Figure, Gallery, Paragraphs, Part, PictureRow, Report, Slider, Table
 from understudy.performers.truth import SWAP_VIDEO
 from understudy.pipelines.contenders import Contender, Difference, difference, plain
@@ -69,14 +70,11 @@ def verdict(measure: Measure, found: Difference) -> str:
     return "better" if (found.mean > 0) == (measure.better == "high") else "worse"
 
 
-def _text(value: float, digits: int) -> str:
-    return "–" if not math.isfinite(value) else f"{value:.{digits}f}".replace("-", "−")
-
-
 def _parts(contenders: Sequence[Contender], wanted: Inputs, grid: str, pictures: int) -> Iterator[Part]:
     if grid:
         yield Paragraphs(
-            title="", texts=(f"{grid} beside this page shows them side by side, frame by frame in step.",)
+            title="Video",
+            texts=(f"{grid} beside this page shows them side by side, frame by frame in step.",),
         )
     yield _table(contenders)
     shown = _where(contenders, pictures)
@@ -104,7 +102,7 @@ def _table(contenders: Sequence[Contender]) -> Table:
         rows.append((group,))
         for measure in measures:
             found = [one.score(measure) for one in contenders]
-            cells = [_text(one.value, measure.digits) if one else "–" for one in found]
+            cells = [number_text(one.value, measure.digits) if one else "–" for one in found]
             for other in others:
                 cells += _difference_cells(measure, difference(first, other, measure))
             rows.append((measure.label, measure.unit, *cells))
@@ -118,9 +116,9 @@ def _table(contenders: Sequence[Contender]) -> Table:
 def _difference_cells(measure: Measure, found: Difference | None) -> list[str]:
     if found is None:
         return ["–", "–", ""]
-    span = f"{_text(found.low, measure.digits)} … {_text(found.high, measure.digits)}"
+    span = f"{number_text(found.low, measure.digits)} … {number_text(found.high, measure.digits)}"
     return [
-        _text(found.mean, measure.digits),
+        number_text(found.mean, measure.digits),
         span if math.isfinite(found.low) else "–",
         verdict(measure, found),
     ]

@@ -11,6 +11,7 @@ from jaxtyping import Float64
 
 from understudy import __version__
 from understudy.metrics.chart import Chart, Curve
+from understudy.metrics.page import number_text
 from understudy.metrics.report import (
     Figure,
     Gallery,
@@ -127,14 +128,10 @@ def _headline(evaluation: Evaluation) -> Iterator[Figure]:
     )  # fmt: skip
 
 
-def _text(value: float, digits: int) -> str:
-    return "–" if not math.isfinite(value) else f"{value:.{digits}f}".replace("-", "−")
-
-
 def _interval(found: Score, digits: int) -> str:
     if not math.isfinite(found.low):
         return "–"
-    return f"{_text(found.low, digits)} … {_text(found.high, digits)}"
+    return f"{number_text(found.low, digits)} … {number_text(found.high, digits)}"
 
 
 def _scores(evaluation: Evaluation) -> Table:
@@ -145,8 +142,8 @@ def _scores(evaluation: Evaluation) -> Table:
         rows.append((group,))
         for measure in measures:
             one, digits = found[measure.name], measure.digits
-            numbers = (_text(one.median, digits), _text(one.worst, digits), str(one.n))
-            mean, span = _text(one.value, digits), _interval(one, digits)
+            numbers = (number_text(one.median, digits), number_text(one.worst, digits), str(one.n))
+            mean, span = number_text(one.value, digits), _interval(one, digits)
             rows.append((measure.label, mean, measure.unit, _ARROWS[measure.better], span, *numbers))
     return Table(
         title="All figures",
@@ -164,9 +161,9 @@ def _paper(evaluation: Evaluation) -> Table:
 
     def cell(name: str) -> str:
         digits = 2
-        return _text(found[name].value, digits) if name in found else "–"
+        return number_text(found[name].value, digits) if name in found else "–"
 
-    rows = [(name, *(_text(value, 2) for value in values)) for name, *values in PAPER]
+    rows = [(name, *(number_text(value, 2) for value in values)) for name, *values in PAPER]
     mine = (evaluation.inputs.result.name, *(cell(name) for name in _COLUMNS))
     return Table(
         title="Beside the DeepFaceLab paper",
@@ -203,7 +200,7 @@ def _label(evaluation: Evaluation, place: int) -> str:
             number = values[place] * (100.0 if name in PERCENT else 1.0)
             unit = measure.unit.removesuffix(" of the eye distance")
             parts.append(
-                f"{measure.label} {_text(number, measure.digits)}{' ' if unit == 'dB' else ''}{unit}"
+                f"{measure.label} {number_text(number, measure.digits)}{' ' if unit == 'dB' else ''}{unit}"
             )
     return "; ".join(parts)
 
@@ -292,7 +289,7 @@ def _charts(evaluation: Evaluation) -> Iterator[Chart]:
         if curves:
             name = lines[0][0].removesuffix("_before")
             r = follows.get(name, math.nan)
-            said = f"{title}: follows with r = {_text(r, 2)}" if math.isfinite(r) else title
+            said = f"{title}: follows with r = {number_text(r, 2)}" if math.isfinite(r) else title
             yield Chart(title=said, x_label="seconds of the target", y_label=label, curves=tuple(curves))
 
 

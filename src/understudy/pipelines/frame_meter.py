@@ -208,7 +208,7 @@ class FrameMeter:
             gallery: other people, among whom the source is to be found.
         """
         names = dict.fromkeys(name for row in self._rows for name in row)
-        out = {name: np.array([row.get(name, math.nan) for row in self._rows]) for name in names}
+        out = {name: np.array([row.get(name, math.nan) for row in self._rows], np.float64) for name in names}
         out |= self._identity(source, gallery)
         both = np.array([bool(np.isfinite(before[0, 0])) for before, _ in self._points])
         if both.any():
