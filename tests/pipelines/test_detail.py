@@ -20,6 +20,7 @@ from understudy.image.color import rgb_to_rect
 from understudy.image.draw import hull_mask
 from understudy.image.grain import measure_noise
 from understudy.image.paste import paste_crop
+from understudy.image.view import float_format
 from understudy.image.warp import crop_frame
 from understudy.performers.expression import Expression
 from understudy.performers.performer import Performer
@@ -171,6 +172,37 @@ def test_a_clean_plate_leaves_the_face_as_it_is(shot):
         face, shot.crop(shot.plate), shot.mask, [shot.moment(shot.plate)], DetailSettings(grain=1.0)
     )
     assert (made - face).abs().mean() < 0.5 / 255
+
+
+def test_dark_skin_keeps_its_colour(shot):
+    """Noise that was cut off at black before the paste would leave a cast."""
+    plate, swap = grained(shot.plate * 0.35, 0.04, 0.0), shot.swap * 0.35
+    at, face = shot.moment(plate), shot.crop(swap)
+    made = apply_detail(face, shot.crop(plate), shot.mask, [at], DetailSettings(grain=1.0))
+    inside = shot.mask > 0.9
+    shift = ((made - face) * inside).sum((0, 2, 3)) / inside.sum()
+    assert shift.abs().max() < 0.6 / 255
+    planes = [pasted(shot, at, picture) for picture in (face, made)]
+    assert (planes[1] - planes[0]).mean((0, 2, 3)).abs().max() < 0.6 / 255
+
+
+def test_a_plate_of_floats_in_linear_light(shot):
+    """Noise is measured and added as its view shows it, and may be of any height in the file."""
+    format = float_format(3, half=True)
+    linear = (4.0 * grained(shot.plate, 0.03, 0.0).clip(0, 1) ** 2.2).astype(np.float16)
+    frame = Frame(
+        index=0, pts=0, time_base=Fraction(1, 25), planes=(linear,), format=format,
+        color=ColorTags(matrix="rgb"),
+    )  # fmt: skip
+    at = Moment(frame=frame, face=shot.face, matrix=shot.matrix)
+    clean = (4.0 * shot.swap.clip(0, 1) ** 2.2).astype(np.float16)
+    face, base = (
+        torch.from_numpy(crop_frame(dataclasses.replace(frame, planes=(p,)), shot.matrix, SIDE))[None]
+        for p in (clean, linear)
+    )
+    made = apply_detail(face, base, shot.mask, [at], DetailSettings(grain=1.0))
+    inside, outside = inside_and_out(shot, pasted(shot, at, made))
+    np.testing.assert_allclose(inside[:2] / outside[:2], 1.0, atol=0.35)  # the darker, the more of it
 
 
 def test_half_the_grain(shot):

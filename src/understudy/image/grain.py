@@ -45,8 +45,8 @@ _ROOM = 192
 """How much larger the still is than what is cut from it, pixels."""
 _WEIGHTS = np.array([[1.0, 0.5, 0.25], [0.0, 1.0, 0.5], [0.0, 1.0, 0.5]])
 """How much the scales of every colour count where they cannot all be met."""
-_THRIFT = 0.01
-"""What an amplitude costs, against missing the deviations."""
+_THRIFT = (0.01, 0.003, 0.003)
+"""What an amplitude costs, for every colour, against missing the deviations."""
 _LEAST = 5e-5
 """Amplitude that is as good as none."""
 
@@ -147,7 +147,8 @@ def solve_amplitudes(
 
     Variances of independent noises add up. The relative errors at all scales are made smallest, under the
     condition that no kind has less than nothing (Lawson and Hanson 1974, "Solving least squares problems",
-    chapter 23); much noise of which little arrives counts against a kind.
+    chapter 23); much noise of which little arrives counts against a kind. Colour differences get nowhere
+    more than is wanted: a paste takes most of their finest noise away, and coarser noise is no substitute.
 
     Args:
         wanted: deviations to be reached, see ``measure_noise``.
@@ -163,11 +164,16 @@ def solve_amplitudes(
         weights = _WEIGHTS[row] / np.maximum(wanted[row] ** 2, 1e-9)
         if not (missing * weights).any():
             continue
-        size = _THRIFT / max(float(np.max(wanted[row])) ** 2, 1e-9)
+        size = _THRIFT[row] / max(float(np.max(wanted[row])) ** 2, 1e-9)
         matrix = np.concatenate([response[row] * weights[:, None], size * np.eye(KINDS)])
         right = np.concatenate([missing * weights, np.zeros(KINDS)])
         scale = float(np.max(wanted[row])) ** 2  # numbers of about 1 for the solver
-        out[row] = np.sqrt(nnls(matrix * scale, right)[0] * scale)
+        found = nnls(matrix * scale, right)[0] * scale
+        if row:  # blotches of colour are seen first: no scale gets more than it is to have
+            seen = response[row] @ found
+            shares = missing[seen > 0.0] / seen[seen > 0.0]
+            found *= min(1.0, float(shares.min(initial=1.0)))
+        out[row] = np.sqrt(found)
     return out
 
 

@@ -145,6 +145,10 @@ def apply_detail(
         mask: where the faces go, in [0, 1].
         moments: where each of them is pasted.
         settings: what to do.
+
+    Returns:
+        RGB; grain may leave [0, 1]: the paste averages it once more, and what was cut off before would make
+        dark skin lighter.
     """
     if len(moments) != len(faces):
         raise ShapeError("faces", f"{len(moments)}, one a moment", tuple(faces.shape))
@@ -167,9 +171,10 @@ def apply_detail(
             for at in moments
         ]
         out = motion_blur(out, np.stack(streaks))
+    out = out.clamp(0.0, 1.0)
     if settings.grain and noise is not None:
         out = _grained(out, mask, moments, noise, settings.grain)
-    return out.clamp(0.0, 1.0)
+    return out
 
 
 # ------------------------------------------------------------------------------------------- the plate
