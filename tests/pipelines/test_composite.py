@@ -20,7 +20,7 @@ def own_crop(frame: Frame, face: Face, size: int) -> torch.Tensor:
     return torch.from_numpy(crop_frame(frame, face.alignment.crop_matrix(size), size))[None]
 
 
-PLAIN = CompositeSettings(color_transfer=NoTransfer())
+PLAIN = CompositeSettings(color_transfer=NoTransfer(), blend=Feather())
 green = torch.tensor([0.1, 0.8, 0.2]).view(1, 3, 1, 1).expand(1, 3, 96, 96).contiguous()
 
 

@@ -202,15 +202,15 @@ def test_two_faces_of_one_track_number_are_both_laid(frames):
 def test_a_job_has_settings_of_its_own(frames):
     red = torch.zeros(2, 3, 32, 32)
     red[:, 0] = 0.9
-    plain = CompositeSettings(color_transfer=NoTransfer())
+    plain = CompositeSettings(color_transfer=NoTransfer(), blend=Feather())
     jobs = [
         FaceJob(frame=0, face=face(0, 0, 90)),
         FaceJob(frame=0, face=face(0, 1, 220), settings=plain),
     ]
     for got in (
-        composite(frames[:1], jobs, red, None, CompositeSettings(color_transfer=Mean()))[0],
+        composite(frames[:1], jobs, red, None, CompositeSettings(color_transfer=Mean(), blend=Feather()))[0],
         (lambda c: (c.push(frames[:1], jobs, red, None) + c.flush())[0])(
-            Compositor(CompositeSettings(color_transfer=Mean()))
+            Compositor(CompositeSettings(color_transfer=Mean(), blend=Feather()))
         ),
     ):
         colors = [crop_frame(got, job.face.alignment.crop_matrix(16), 16)[:, 8, 8] for job in jobs]
@@ -317,7 +317,9 @@ def test_motion_blur_looks_at_the_neighbours(frames):
     """The face goes eight pixels to the right a frame: a spot on it is smeared along that way only."""
     swapped = torch.zeros(3, 3, 64, 64)
     swapped[..., 28:36, 28:36] = 0.9
-    sharp = CompositeSettings(color_transfer=NoTransfer(), temporal=TemporalSettings(reach=0))
+    sharp = CompositeSettings(
+        color_transfer=NoTransfer(), blend=Feather(), temporal=TemporalSettings(reach=0)
+    )
     blurred = dataclasses.replace(sharp, detail=DetailSettings(shutter=720.0))
     assert reach_of(sharp) == 0
     assert reach_of(blurred) == 1
