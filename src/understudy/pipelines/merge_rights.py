@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from understudy import config, durable
 from understudy.errors import ConfigError, OutputError
@@ -24,7 +24,6 @@ from understudy.provenance.manifest import (
     sign_folder,
     sign_staged,
 )
-from understudy.provenance.mark import GROUP, MarkKeys, MarkStation, number_for
 from understudy.provenance.pictures import require_signing, sign_picture
 from understudy.provenance.rights import (
     Rights,
@@ -38,6 +37,9 @@ from understudy.provenance.standing import Standing, consent_of
 from understudy.provenance.store import ManifestStore
 from understudy.video.info import VideoInfo
 from understudy.video.writer import is_folder
+
+if TYPE_CHECKING:  # it counts with scipy, for which help has a stand-in
+    from understudy.provenance.mark import MarkStation
 
 PRIVATE = ("sign", "source_faces", "device", "workers", "cluster")
 """Settings that are nobody's business outside: where keys and face sets lie, on what it was rendered."""
@@ -101,6 +103,8 @@ class MergeRights:
         )
         self.mark: MarkStation | None = None
         if not settings.master:
+            from understudy.provenance.mark import GROUP, MarkKeys, MarkStation, number_for
+
             secret = MarkKeys().load()
             facts = (fingerprint((target,)), self.edit.model_hash, output.name, *self.rights.records)
             group = group_of(settings.segment, GROUP)  # segments are rendered by themselves

@@ -16,7 +16,6 @@ from typing import Any
 from understudy.errors import UnderstudyError
 from understudy.provenance.claim import NAMESPACE
 from understudy.provenance.manifest import media_type
-from understudy.provenance.mark import find_mark
 from understudy.provenance.signer import quiet_context
 from understudy.provenance.store import ManifestStore
 from understudy.video.encoding import CONTAINERS
@@ -53,6 +52,8 @@ def look(path: Path, *, crops: bool = True, home: Path | None = None) -> Found |
         crops: look for a part of a marked picture too, which takes seconds.
         home: state folder; None for ``understudy_home()``.
     """
+    from understudy.provenance.mark import find_mark  # it counts with scipy, for which help has a stand-in
+
     if not (is_stills(path) or path.suffix.lower() in CONTAINERS):
         return None
     try:
