@@ -88,13 +88,12 @@ class SpreadMarker:
         """See ``Marker``."""
         return SpreadGatherer(self.spread)
 
-    def energies(self, frame: Frame) -> tuple[float, float]:
-        """Sums of squares that the pattern in a frame shall have, and may have at most, in units of 1/219."""
-        least = psnr = self.psnr
-        if psnr is None or least is None:
-            psnr = PSNR + PSNR_STEP * math.log2(min(frame.width, frame.height) / PSNR_SIDE)
-            psnr, least = min(max(psnr, PSNR), PSNR_MOST), PSNR_LEAST
-        return tuple(SIDE**2 * 219.0**2 * 10.0 ** (-level / 10.0) for level in (psnr, least))
+    def decibels(self, frame: Frame) -> tuple[float, float]:
+        """PSNR that is aimed at in a frame, and down to which it may go where detail is everywhere."""
+        if self.psnr is not None:
+            return self.psnr, self.psnr
+        psnr = PSNR + PSNR_STEP * math.log2(min(frame.width, frame.height) / PSNR_SIDE)
+        return min(max(psnr, PSNR), PSNR_MOST), PSNR_LEAST
 
 
 def _standard_boosts() -> Tensor:
@@ -126,7 +125,7 @@ class _Stamp:
             allowed = np.minimum(slow, _RISE * allowed)
         self._tolerance = allowed
         where = torch.from_numpy(allowed) * window()
-        energy, most = marker.energies(frame)
+        energy, most = (SIDE**2 * 219.0**2 * 10.0 ** (-level / 10.0) for level in marker.decibels(frame))
         wanted = marker.spread.amplitudes(
             torch.from_numpy(square), self.symbols, where, energy, marker.boosts, enough=ENOUGH, most=most
         )
