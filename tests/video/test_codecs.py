@@ -248,6 +248,7 @@ def test_hdr10_metadata_are_kept_by_h265_and_missed_elsewhere(make_video: MakeVi
         ("ffv1", ".mkv", rgb_format(16, alpha=True), 0),
         ("ffv1", ".mkv", yuv_format(10, 1, 0, alpha=True), 0),
         ("auto", ".mkv", yuv_format(8, 1, 1, alpha=True), 0.004),
+        ("vp9", ".webm", yuv_format(8, 1, 1, alpha=True), 0.02),
     ],
 )
 def test_alpha_is_kept(tmp_path: Path, codec: str, suffix: str, format: PixelFormat, error: float) -> None:

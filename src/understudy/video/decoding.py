@@ -13,8 +13,10 @@ from typing import Any, cast
 
 import av
 import av.error
+from av.codec.context import CodecContext
 from av.container import InputContainer
 from av.packet import Packet
+from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 
 HOLE = 1024
@@ -22,6 +24,21 @@ HOLE = 1024
 
 LATE = Fraction(7, 4)
 """A picture that comes so many frame durations after the one before it has lost its neighbours."""
+
+
+ALPHA_DECODERS = {"vp9": "libvpx-vp9", "vp8": "libvpx"}
+"""Decoders that see the alpha which WebM keeps beside the pictures; FFmpeg's own do not."""
+
+
+def alpha_decoder(stream: VideoStream) -> VideoCodecContext | None:
+    """A decoder for a stream whose alpha its own decoder leaves out; None for any other stream."""
+    name = ALPHA_DECODERS.get(stream.codec_context.codec.canonical_name)
+    if name is None or stream.metadata.get("alpha_mode") != "1":
+        return None
+    out = cast("VideoCodecContext", CodecContext.create(name, "r"))
+    if stream.codec_context.extradata:
+        out.extradata = stream.codec_context.extradata
+    return out
 
 
 class DecoderPass:
@@ -59,6 +76,7 @@ class DecoderPass:
         self._hole = False  # since the last picture's packet
         self._newest: int | None = None  # latest time stamp of a packet
         self._waiting: set[int] = set()  # time stamps of packets whose pictures have not come out
+        self._decoder = alpha_decoder(stream)
         stream.thread_type = "NONE" if threads == 1 else "AUTO"
         stream.thread_count = threads
 
@@ -135,6 +153,8 @@ class DecoderPass:
 
     def _decode(self, packet: Packet[Any]) -> list[av.VideoFrame]:
         try:
+            if self._decoder is not None:
+                return self._decoder.decode(packet if packet.size else None)
             return cast("list[av.VideoFrame]", packet.decode())
         except av.error.FFmpegError as error:
             if self._warn is None:
@@ -151,7 +171,8 @@ class DecoderPass:
     def _drain(self) -> Generator[av.VideoFrame]:
         """After damage: what the decoder still holds, up to the frame that is missing."""
         try:
-            held: list[av.VideoFrame] = cast("Any", self._stream.codec_context).decode(None)
+            decoder: Any = self._decoder or self._stream.codec_context
+            held: list[av.VideoFrame] = decoder.decode(None)
         except av.error.FFmpegError:
             return  # nothing that can be used
         ready = {picture.pts for picture in held}

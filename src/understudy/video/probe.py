@@ -22,6 +22,7 @@ from av.stream import Disposition
 from av.video.stream import VideoStream
 
 from understudy.errors import VideoError
+from understudy.video.decoding import alpha_decoder
 from understudy.video.info import SoundStream, VideoInfo
 from understudy.video.layout import color_tags, layout_of, orientation_of
 from understudy.video.stills import is_stills, probe_stills
@@ -192,8 +193,11 @@ def light_of(picture: av.VideoFrame) -> dict[str, str]:
 def _first_picture(path: Path, container: InputContainer, stream: VideoStream) -> av.VideoFrame:
     stream.thread_type = "NONE"  # frame threads would decode a dozen pictures to give one
     try:
-        for picture in container.decode(stream):
-            return picture
+        decoder = alpha_decoder(stream)
+        for packet in container.demux(stream):
+            found: list[Any] = decoder.decode(packet if packet.size else None) if decoder else packet.decode()
+            if found:
+                return cast("av.VideoFrame", found[0])
     except av.error.FFmpegError as error:
         raise VideoError(f"{path}: not even the first frame can be decoded ({error.strerror})") from error
     raise VideoError(f"{path}: not even the first frame can be decoded; the file is cut off or damaged")
