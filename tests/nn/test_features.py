@@ -8,6 +8,11 @@ from safetensors.torch import save
 
 from understudy.errors import WeightsError
 from understudy.nn.features import FeatureNetwork, feature_distance, own_features, read_features
+from understudy.performers.motion import Motion
+from understudy.performers.performer import Performer
+from understudy.performers.renderer import render
+from understudy.performers.scene import Scene
+from understudy.training.feature_task import damaged
 from understudy.nn.vgg import Vgg19, read_vgg19
 
 TORCHVISION = (0, 2, 5, 7, 10, 12, 14, 16, 19, 21, 23, 25, 28, 30, 32, 34)
@@ -134,3 +139,17 @@ def test_vgg_gives_five_scales():
     assert [tuple(x.shape[1:]) for x in made] == [
         (64, 64, 64), (128, 32, 32), (256, 16, 16), (512, 8, 8), (512, 4, 4)
     ]  # fmt: skip
+
+
+def test_the_shipped_network_minds_blur_more_than_brightness():
+    """A network without training minds brightness six times as much as a strong blur."""
+    own = own_features()
+    assert own is not None
+    performer, motion = Performer.from_seed(120_000), Motion.from_seed(120_000)
+    drawn = render(performer, motion.state(1.0), Scene(), 96).picture
+    face = torch.from_numpy(drawn.transpose(2, 0, 1).copy())[None].float()
+    blurred = damaged(face, torch.tensor([[1.0, 0.0, 0.0]]), torch.zeros_like(face))
+    seen = own(face)
+    of_blur = float(feature_distance(own(blurred), seen))
+    of_light = float(feature_distance(own((face + 0.05).clamp(0, 1)), seen))
+    assert of_blur > 2 * of_light > 0
