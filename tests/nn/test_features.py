@@ -8,12 +8,12 @@ from safetensors.torch import save
 
 from understudy.errors import WeightsError
 from understudy.nn.features import FeatureNetwork, feature_distance, own_features, read_features
+from understudy.nn.vgg import Vgg19, read_vgg19
 from understudy.performers.motion import Motion
 from understudy.performers.performer import Performer
 from understudy.performers.renderer import render
 from understudy.performers.scene import Scene
 from understudy.training.feature_task import damaged
-from understudy.nn.vgg import Vgg19, read_vgg19
 
 TORCHVISION = (0, 2, 5, 7, 10, 12, 14, 16, 19, 21, 23, 25, 28, 30, 32, 34)
 """Where the convolutions stand in torchvision's ``vgg19().features``."""
