@@ -6,8 +6,8 @@ Drawn performers, and natural footage from a folder of the user's (only figures 
 method marks the same frames and goes the same ways: RGB in 8 bits between marking, attack and reading. Bits
 are the 64 of the frame (of the rivals, 64 random ones), read after adding up over the frames; the reader is
 told nothing of them. The rivals, ``invisible-watermark`` (dwtDct, dwtDctSvd) and ``blind-watermark``, run
-in a virtual environment of their own that this script makes; their votes are counted over the frames. They get 4
-frames of one performer, since they take up to seconds a frame. Every part has results of its own.
+in a virtual environment of their own that this script makes; their votes are counted over the frames. They
+get 4 frames of one performer, as they take up to seconds each. Every part has results of its own.
 """
 
 from __future__ import annotations

@@ -136,7 +136,7 @@ def test_without_files_the_error_says_what_to_do(tmp_path):
         Network(encoder=str(tmp_path / "none.onnx")).build(context())
     file = tmp_path / "encoder.pt"
     file.write_bytes(b"x")
-    with pytest.raises(WeightsError, match="wanted an ONNX file, got encoder.pt"):
+    with pytest.raises(WeightsError, match=r"wanted an ONNX file, got encoder.pt"):
         Network(encoder=str(file)).build(context())
 
 
