@@ -68,6 +68,24 @@ def test_drop_frame_timecode(make_video: MakeVideo, tmp_path: Path) -> None:
     assert probe(tmp_path / "uneven.mov").frames == 5
 
 
+@pytest.mark.parametrize(
+    ("codec", "suffix"),
+    [("h264", ".mp4"), ("h265", ".mov"), ("prores-hq", ".mov"), ("av1", ".mp4"), ("h264", ".mkv")],
+)
+def test_pixel_aspect_of_joined_parts(make_video: MakeVideo, tmp_path: Path, codec: str, suffix: str) -> None:
+    path = make_video(tags={"sample_aspect_ratio": Fraction(4, 3)}, size=(128, 96), count=3)
+    rewrite(path, tmp_path / f"part{suffix}", Encoding(codec=codec, preset="ultrafast"))
+    join_parts([tmp_path / f"part{suffix}"], tmp_path / f"out{suffix}", like=probe(path))
+    assert probe(tmp_path / f"out{suffix}").pixel_aspect == Fraction(4, 3)
+    assert check_output(tmp_path / f"new{suffix}", probe(path), Encoding(codec=codec)) == []
+
+
+def test_a_pixel_aspect_that_is_lost_is_named(make_video: MakeVideo, tmp_path: Path) -> None:
+    info = probe(make_video(tags={"sample_aspect_ratio": Fraction(4, 3)}))
+    (remark,) = check_output(tmp_path / "out.webm", info)
+    assert "pixel aspect of 4/3 is lost in .webm" in remark
+
+
 # ------------------------------------------------------------------------------------------------- subtitles
 
 LINES = [(100, 80, "Guten Tag"), (200, 50, "– wer da?\nZwei Zeilen")]

@@ -36,6 +36,9 @@ LOSSLESS_ENCODERS: Final = (
 )
 """Encoders that can keep every sample."""
 
+KNOW_PIXEL_ASPECT: Final = ("libx264", "libx264rgb", "libx265")
+"""Encoders that write the pixels' shape into the pictures; with others it wants mp4 or mov."""
+
 CONSTANT_QUALITY: Final = ("libx264", "libx264rgb", "libx265", "libvpx-vp9", "libvpx", "libsvtav1")
 """Encoders that know a constant rate factor."""
 

@@ -86,6 +86,8 @@ def _join(
         stream = container.add_stream_from_template(template, opaque=True)
         stream.time_base = template.time_base
         stream.codec_context.framerate = rate  # a timecode track wants one
+        if template.sample_aspect_ratio:
+            stream.codec_context.sample_aspect_ratio = template.sample_aspect_ratio
         if container.format.name in ("mp4", "mov"):
             # four letters: the profile of ProRes, and what Apple's players want of H.265
             stream.codec_context.codec_tag = template.codec_context.codec_tag

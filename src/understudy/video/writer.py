@@ -24,6 +24,7 @@ from understudy.contracts import Frame
 from understudy.errors import OutputError, VideoError
 from understudy.events import Warned
 from understudy.image.view import is_floating
+from understudy.video.codecs import KNOW_PIXEL_ASPECT
 from understudy.video.convert import displayed
 from understudy.video.encoding import Encoding, container_of, plan
 from understudy.video.exr import require_openimageio
@@ -256,6 +257,9 @@ def check_output(
         )
     if info.light and chosen.encoder != "libx265":
         remarks.append("the HDR10 metadata (mastering display, light level) are lost; codec h265 keeps them")
+    stored = chosen.encoder in KNOW_PIXEL_ASPECT or chosen.container in ("mp4", "mov")
+    if info.pixel_aspect != 1 and not stored:
+        remarks.append(f"the pixel aspect of {info.pixel_aspect} is lost in {path.suffix}; .mov keeps it")
     try:
         muxer = Muxer(BytesIO(), chosen, frame, like=info, sound_from=sound_from, sound_limit=TRIAL_PACKETS)
         muxer.write(frame)
