@@ -1,0 +1,96 @@
+"""Exported models: a card and a signed manifest with the same chain; what no record permits is refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+import consented
+from merge_footage import make_swapper
+from understudy.errors import ConsentError
+from understudy.events import Warned
+from understudy.interop.exporting import export
+from understudy.provenance.audit import AuditLog
+from understudy.provenance.consent import ConsentStore
+from understudy.provenance.labels import file_hash
+from understudy.provenance.rights import said_by_model
+from understudy.provenance.verify import read_audit, verify
+from understudy.training.rundir import load_swapper_files, save_swapper
+
+
+def under(record: object, folder: Path, swapper: Path) -> Path:
+    """The same swapper, trained under another record; None: under none."""
+    about = {"consent": consented.said(record)} if record else {}
+    save_swapper(folder / "swapper", load_swapper_files(swapper), **about)
+    return folder / "swapper"
+
+
+@pytest.fixture(scope="module")
+def swapper(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_swapper(tmp_path_factory.mktemp("model"))
+
+
+def test_an_exported_model_carries_card_and_chain(swapper: Path, tmp_path: Path) -> None:
+    output = tmp_path / "model.safetensors"
+    events = list(export(swapper, output))
+    assert not any(isinstance(event, Warned) for event in events)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "model.md",
+        "model.safetensors",
+        "model.safetensors.c2pa",
+    ]
+    answer = verify(output)
+    assert (answer.verdict, answer.manifest) == ("intact", "beside")
+    assert answer.source_type.endswith("/trainedAlgorithmicData")
+    assert answer.consent is not None
+    digest = consented.said()["source"]["record"]
+    assert answer.consent["records"] == [digest]
+    assert read_audit(output) == AuditLog().head()
+    assert [origin.hash for origin in answer.origins] == ["cd" * 32, "cd" * 32]
+    card = (tmp_path / "model.md").read_text()
+    assert digest in card
+    assert "A. Person" not in card + output.read_bytes().decode("latin-1")
+    assert said_by_model(output) == consented.said()
+    output.write_bytes(output.read_bytes()[:-1] + b"\1")
+    assert verify(output).exit_code == 7
+
+
+def test_deepfacelabs_files_have_one_each(swapper: Path, tmp_path: Path) -> None:
+    list(export(swapper, tmp_path / "model", name="new"))
+    files = [path for path in (tmp_path / "model").iterdir() if path.suffix != ".c2pa"]
+    assert files
+    for file in files:
+        assert verify(file).verdict == "intact", file
+
+
+def test_without_a_record_it_is_exported_and_said(swapper: Path, tmp_path: Path) -> None:
+    output = tmp_path / "model.safetensors"
+    events = list(export(under(None, tmp_path / "bare", swapper), output))
+    (warned,) = [event.message for event in events if isinstance(event, Warned)]
+    assert "without a consent record" in warned
+    answer = verify(output)
+    assert answer.consent is not None
+    assert (answer.consent["lane"], answer.verdict) == ("none", "intact")
+    assert '| consent | "none" |' in (tmp_path / "model.md").read_text()
+
+
+def test_what_a_record_does_not_permit_is_refused(swapper: Path, tmp_path: Path) -> None:
+    kept = consented.agreement(permits=("replacement",))
+    with pytest.raises(ConsentError, match=f"{kept.record.id} permits replacement, not release"):
+        list(export(under(kept, tmp_path / "kept", swapper), tmp_path / "model.safetensors"))
+    gone = consented.agreement()
+    ConsentStore().withdraw(gone)
+    with pytest.raises(
+        ConsentError, match=f"{gone.record.id}: .*was withdrawn|{gone.record.id} was withdrawn"
+    ):
+        list(export(under(gone, tmp_path / "gone", swapper), tmp_path / "model.safetensors"))
+    assert not (tmp_path / "model.safetensors").exists()
+
+
+def test_the_line_in_the_log_names_the_weights(swapper: Path, tmp_path: Path) -> None:
+    list(export(swapper, tmp_path / "model.safetensors"))
+    last = list(AuditLog().entries())[-1].data
+    assert (last["what"], last["model"]) == ("export", file_hash(swapper / "weights.safetensors"))
+    assert json.dumps(dict(last)).count("Person") == 0
