@@ -74,19 +74,29 @@ def measure_noise(
         Standard deviations, (b, colour, scale); 0 where there are too few pixels to be measured, and at the
         finest scale of the differences.
     """
+    if weight is None:
+        weight = pictures.new_ones(len(pictures), 1, *pictures.shape[-2:])
+    return measure_regions(pictures, weight)[:, 0].nan_to_num(0.0)
+
+
+def measure_regions(
+    pictures: Float[Tensor, "b 3 h w"], weights: Float[Tensor, "b k h w"]
+) -> Float[Tensor, "b k 3 3"]:
+    """``measure_noise`` of several regions at once; NaN where one has too few pixels."""
     height, width = (side // 4 * 4 for side in pictures.shape[-2:])
-    out = pictures.new_zeros(len(pictures), 3, SCALES)
+    out = pictures.new_full((*weights.shape[:2], 3, SCALES), torch.nan)
     if min(height, width) < 12 or not len(pictures):
         return out
-    pictures = pictures[..., :height, :width]
+    pictures, weights = pictures[..., :height, :width], weights[..., :height, :width]
     matrix = torch.from_numpy(_FROM_RGB).to(pictures)
     luma = (pictures * matrix[0].view(1, 3, 1, 1)).sum(1, keepdim=True)
     small = torch.einsum("ij,bjhw->bihw", matrix, _halved(pictures))
     smaller = _halved(small)
-    counted = _flat_places(smaller[:, :1], None if weight is None else weight[..., :height, :width])
-    out[:, :1, 0] = _deviation(luma, _doubled(_doubled(counted)))
-    out[:, :, 1] = _deviation(small, _doubled(counted))
-    out[:, :, 2] = _deviation(smaller, counted)
+    counted = _flat_places(smaller[:, :1], _halved(_halved(weights)))
+    out[..., :1, 0] = _deviation(luma, _doubled(_doubled(counted)))
+    out[..., 1] = _deviation(small, _doubled(counted))
+    out[..., 2] = _deviation(smaller, counted)
+    out[..., 1:, 0] = out[..., :1, 0] * 0.0
     return out
 
 
@@ -100,12 +110,12 @@ def _doubled(places: Tensor) -> Tensor:
     return places.repeat_interleave(2, -1).repeat_interleave(2, -2)
 
 
-def _deviation(values: Float[Tensor, "b c h w"], counted: Float[Tensor, "b 1 h w"]) -> Float[Tensor, "b c"]:
-    """The estimate for every channel, at the places that count."""
-    places = counted[..., :-1, :-1]
-    total = places.flatten(1).sum(1, keepdim=True)
-    sums = (_diagonal(values).abs_() * places).flatten(2).sum(-1)
-    return torch.where(total >= _FEWEST, sums / total.clamp(min=1.0) * math.sqrt(math.pi / 2.0), 0.0)
+def _deviation(values: Float[Tensor, "b c h w"], counted: Float[Tensor, "b k h w"]) -> Float[Tensor, "b k c"]:
+    """The estimate for every region and channel, at the places that count."""
+    places = counted[..., :-1, :-1].flatten(2)
+    total = places.sum(-1, keepdim=True)
+    mean = places @ _diagonal(values).abs_().flatten(2).mT / total.clamp(min=1.0)
+    return torch.where(total >= _FEWEST, mean * math.sqrt(math.pi / 2.0), torch.nan)
 
 
 def _diagonal(values: Tensor) -> Tensor:
@@ -114,25 +124,21 @@ def _diagonal(values: Tensor) -> Tensor:
     return (across[..., 1:, :] - across[..., :-1, :]).mul_(0.5)
 
 
-def _flat_places(luma: Float[Tensor, "b 1 h w"], weight: Float[Tensor, "b 1 h4 w4"] | None) -> Tensor:
-    """1 at the places that the slope of the smoothed luma is least at, 0 elsewhere.
-
-    Args:
-        luma: means of 4 x 4 pixels.
-        weight: of each pixel; None for all alike.
-    """
+def _flat_places(
+    luma: Float[Tensor, "b 1 h w"], weights: Float[Tensor, "b k h w"]
+) -> Float[Tensor, "b k h w"]:
+    """1 at the places of each region that the slope of the smoothed luma is least at, 0 elsewhere."""
     padded = F.pad(box_blur(luma, 1), (1, 1, 1, 1), mode="replicate")
     slope = (padded[..., 1:-1, 2:] - padded[..., 1:-1, :-2]).abs()
     slope += (padded[..., 2:, 1:-1] - padded[..., :-2, 1:-1]).abs()
-    allowed = (luma > _CLIPPED) & (luma < 1.0 - _CLIPPED)
-    if weight is not None:
-        allowed &= _halved(_halved(weight)) > 0.5
+    allowed = (weights > 0.5) & (luma > _CLIPPED) & (luma < 1.0 - _CLIPPED)
+    slope = slope.expand_as(allowed)
     limits: list[Tensor] = []
-    for row, kept in zip(slope, allowed, strict=True):
+    for row, kept in zip(slope.flatten(0, 1), allowed.flatten(0, 1), strict=True):
         values = row[kept]
         count = values.numel()
         limits.append(values.kthvalue(max(1, int(_FLAT * count))).values if count else row.new_zeros(()))
-    return (allowed & (slope <= torch.stack(limits).view(-1, 1, 1, 1))).to(luma)
+    return (allowed & (slope <= torch.stack(limits).view(*allowed.shape[:2], 1, 1))).to(luma)
 
 
 # ------------------------------------------------------------------------------------------- synthesis

@@ -32,8 +32,9 @@ from torch.nn import functional as F
 from understudy.contracts import Alignment, ColorTags, Face, Frame, PixelFormat
 from understudy.enhancers import Enhancer, Enlarge
 from understudy.errors import ShapeError
+from understudy.image.draw import hull_mask
 from understudy.image.geometry import compose, transform_points
-from understudy.image.grain import KINDS, grain, measure_noise, solve_amplitudes
+from understudy.image.grain import KINDS, grain, measure_noise, measure_regions, solve_amplitudes
 from understudy.image.landmarks import FACE_OVAL
 from understudy.image.motion_blur import motion_blur, streak_of_motion
 from understudy.image.paste import paste_crop
@@ -188,13 +189,24 @@ def _scale(moment: Moment) -> float:
 def _plate_noise(
     moments: Sequence[Moment], side: int, device: torch.device
 ) -> Float64[np.ndarray, "b 3 scales"]:
-    """Deviations of the noise of each plate, see ``image.grain.measure_noise``."""
-    rows = [measure_noise(_plate(at, side, device))[0] for at in moments]
-    return torch.stack(rows).double().cpu().numpy()
+    """Deviations of the noise of each plate, see ``image.grain.measure_noise``.
+
+    In the face and around it, the smaller of both: what only one of them has is skin, hair or cloth, which
+    stays where it is, and must not be made to tremble.
+    """
+    rows: list[Float64[np.ndarray, "3 scales"]] = []
+    for at in moments:
+        picture, matrix = _plate(at, side)
+        face = torch.from_numpy(hull_mask(at.face.points, matrix, picture.shape[-1]))
+        where = torch.stack([face, 1.0 - face])[None].to(device)
+        found = measure_regions(torch.from_numpy(picture)[None].to(device), where)[0]
+        least = torch.where(found.isnan(), torch.inf, found).amin(0)
+        rows.append(torch.where(least.isinf(), 0.0, least).double().cpu().numpy())
+    return np.stack(rows)
 
 
-def _plate(moment: Moment, side: int, device: torch.device) -> Float[Tensor, "1 3 n n"]:
-    """The upright square of the frame that the crop shows about, in the frame's own pixels.
+def _plate(moment: Moment, side: int) -> tuple[Float32[np.ndarray, "3 n n"], Float64[np.ndarray, "2 3"]]:
+    """The upright square of the frame that the crop shows about, in the frame's own pixels, and its matrix.
 
     Pixels are taken as they are; the square is moved inwards where it would leave the frame.
     """
@@ -207,8 +219,8 @@ def _plate(moment: Moment, side: int, device: torch.device) -> Float[Tensor, "1 
         int(np.clip(round(float(place) - side_of / 2.0), 0, limit - side_of))
         for place, limit in zip(middle, (frame.width, frame.height), strict=True)
     )
-    part = crop_frame(frame, np.array([[1.0, 0.0, -x], [0.0, 1.0, -y]]), side_of)
-    return torch.from_numpy(part)[None].to(device)
+    matrix = np.array([[1.0, 0.0, -x], [0.0, 1.0, -y]])
+    return crop_frame(frame, matrix, side_of), matrix
 
 
 def _softened(
