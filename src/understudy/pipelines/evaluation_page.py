@@ -123,8 +123,8 @@ def _headline(evaluation: Evaluation) -> Iterator[Figure]:
         )
     yield from one("flicker", "flicker added", "of full scale; 0 is as steady as the footage")
     yield Figure(
-        label="frames not swapped", value=counts["not_swapped"] + counts["face_lost"], digits=0,
-        note=f"of {counts['frames'] - counts['without_a_face']} with a face",
+        label="frames not swapped", value=counts["not_swapped"], digits=0,
+        note=f"of {counts['frames'] - counts['without_a_face']} with a face; lost in {counts['face_lost']}",
     )  # fmt: skip
 
 
@@ -142,7 +142,8 @@ def _scores(evaluation: Evaluation) -> Table:
         rows.append((group,))
         for measure in measures:
             one, digits = found[measure.name], measure.digits
-            numbers = (number_text(one.median, digits), number_text(one.worst, digits), str(one.n))
+            tail = number_text(one.worst, digits) if measure.better in ("high", "low") else ""
+            numbers = (number_text(one.median, digits), tail, str(one.n))
             mean, span = number_text(one.value, digits), _interval(one, digits)
             rows.append((measure.label, mean, measure.unit, _ARROWS[measure.better], span, *numbers))
     return Table(
@@ -229,11 +230,11 @@ def _same_size(shown: Shown) -> tuple[np.ndarray, np.ndarray]:
 
 def _how_chosen(evaluation: Evaluation) -> str:
     if "psnr_truth" in evaluation.columns:
-        return "Chosen by PSNR against the exact swap, at least a second apart."
+        return "Chosen by PSNR against the exact swap, some way apart."
     return (
         "Chosen by how far landmarks, pose, expression, mouth, lids, colour, flicker and identity together "
         "lie above "
-        "their medians in this video, at least a second apart. Bad here means bad for this video."
+        "their medians in this video, some way apart. Bad here means bad for this video."
     )
 
 

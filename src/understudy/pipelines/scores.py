@@ -186,7 +186,7 @@ class Score:
     median: float
     """Half of the frames are below."""
     worst: float
-    """What the worst 5 % of the frames pass; the upper 5 % where neither way is better."""
+    """What the worst 5 % of the frames pass; the upper 5 % where no way along is better."""
     n: int
     """Frames that it rests on."""
 
