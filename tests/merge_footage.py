@@ -53,7 +53,7 @@ def frame_of(index: int, *, rgb: bool = False, size: tuple[int, int] = (WIDTH, H
     if rgb:
         planes: tuple[np.ndarray, ...] = (np.stack([luma, luma // 2, 255 - luma], -1),)
     else:
-        chroma = np.full((height // 2, width // 2), 120 + index % 16, np.uint8)
+        chroma = np.full((height // 2, width // 2), 90 + index % 16, np.uint8)
         planes = (np.ascontiguousarray(luma), chroma, 255 - chroma)
     return Frame(
         index=index,
@@ -114,13 +114,17 @@ def make_faces(folder: Path, target: Path, frames: int, place: Place = one_face)
     return FaceSet.open(folder)
 
 
-def make_swapper(folder: Path, mode: str = "whole", seed: int = 0) -> Path:
+def make_swapper(folder: Path, mode: str = "whole", seed: int = 0, *, white: bool = False) -> Path:
+    """A swapper of random weights, which draws grey faces; or white ones."""
     settings = MODELS["df"](resolution=32, e_dims=4, ae_dims=8, d_dims=4, d_mask_dims=2, crop=mode)
     torch.manual_seed(seed)
     model = settings.build(make_context("cpu"))
     place = folder / f"run{seed}" / "swapper"
     weights = {key: value.contiguous() for key, value in model.state_dict().items()}
     files = SwapperFiles(model="df", settings=dump(settings), weights=weights, step=5)
+    for key, value in weights.items():
+        if white and value.shape == (3,):  # the bias of what it draws
+            weights[key] = value + 4.0
     save_swapper(place, files, consent=consented.said())
     return place
 

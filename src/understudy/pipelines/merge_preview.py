@@ -237,8 +237,8 @@ def _close(frame: Frame, face: Face) -> Picture:
     return np.rint(np.moveaxis(picture, 0, -1).clip(0, 1) * 255).astype(np.uint8)
 
 
-def _sheet(rows: Sequence[tuple[Sequence[str], Sequence[Picture]]], heading: str) -> Picture:
-    """Pictures in rows, each under its label."""
+def _sheet(rows: Sequence[tuple[Sequence[str], Sequence[np.ndarray]]], heading: str) -> np.ndarray:
+    """Pictures of any size in rows, each under its label."""
     across = max(len(pictures) for _, pictures in rows)
     width = max(picture.shape[1] for _, pictures in rows for picture in pictures)
     heights = [max(picture.shape[0] for picture in pictures) + _LINE + _GAP for _, pictures in rows]
@@ -256,7 +256,7 @@ def _sheet(rows: Sequence[tuple[Sequence[str], Sequence[Picture]]], heading: str
     return np.asarray(sheet)
 
 
-def _write(output: Path, kind: str, picture: Picture) -> Path:
+def _write(output: Path, kind: str, picture: np.ndarray) -> Path:
     path = output.with_name(f"{output.stem}.{kind}.png")
     durable.write_bytes(path, encode_image(picture, ".png"))
     return path
