@@ -5,13 +5,15 @@
 
 Drawn performers have an exact swap: the source's inner face on the target's head, in the target's light.
 What is composited is what a swapper trained to the end would give, so that only compositing is judged: the
-source's inner face with the target's pose and expression, at 96 pixels, in three kinds of case:
+source's inner face with the target's pose and expression, at 96 pixels, in four kinds of case:
 
 * ``light and skin``: in the source's own light and skin tone; tone, exposure and colour temperature all
-  differ (half of the cases),
+  differ (two of five cases),
 * ``warmer and darker``: the plate, and with it the truth, is in warm light of 0.55 times the exposure, the
   face is not,
-* ``same``: in the right colours; a transfer can only do harm.
+* ``same``: in the right colours; a transfer can only do harm,
+* ``mouth``: as the first, but the target's mouth is wide open and the face's, as a swapper that is not yet
+  trained gives it, is shut; so is the truth's. Colours are then measured on faces that do not show the same.
 
 Every combination goes through ``composite``, on frames of 256 pixels. Inside is where the exact swap shows
 the source by 95 % and more; the border is a ring round the face's outline. Milliseconds are of one thread,
@@ -57,7 +59,7 @@ from understudy.pipelines.composite import CompositeSettings, FaceJob, composite
 from understudy.pipelines.masks import MaskSettings
 from understudy.training.process import keep_pages
 
-KINDS = ("light and skin", "warmer and darker", "light and skin", "same")
+KINDS = ("light and skin", "warmer and darker", "light and skin", "same", "mouth")
 PAIRS = ((3, 41), (58, 7), (64, 12))
 """Source and target; men and women, light and dark skin, young and old."""
 SIZE, OWN, SEED = 256, 96, 17
@@ -117,14 +119,18 @@ def _case(generator: np.random.Generator, source_seed: int, target_seed: int, ki
     source, target = Performer.from_seed(source_seed), Performer.from_seed(target_seed)
     here, elsewhere = (Scene.from_seed(int(generator.integers(*limits))) for limits in ((0, 50), (50, 99)))
     state = Motion.from_seed(int(generator.integers(1000))).state(float(generator.uniform(0, 30)))
-    lit, tone = here, "target"
-    if kind == "light and skin":
+    lit, tone, shown = here, "target", state
+    if kind == "mouth":
+        still = dataclasses.replace(state.expression, jaw=0.0, lips_part=0.0)
+        shown = dataclasses.replace(state, expression=still)
+        state = dataclasses.replace(state, expression=dataclasses.replace(still, jaw=1.0))
+    if kind in ("light and skin", "mouth"):
         camera = {name: getattr(here, name) for name in ("distance", "head", "center")}
         lit, tone = dataclasses.replace(elsewhere, **camera), "source"
     elif kind == "warmer and darker":
         here = warmer_and_darker(here)
-    drawn, swap = render(target, state, here, SIZE), render_swap(source, target, state, here, SIZE)
-    foreign = render_swap(source, target, state, lit, SIZE, tone)
+    drawn, swap = render(target, state, here, SIZE), render_swap(source, target, shown, here, SIZE)
+    foreign = render_swap(source, target, shown, lit, SIZE, tone)
     return assemble(kind, drawn, swap, foreign)
 
 

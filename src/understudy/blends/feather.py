@@ -27,7 +27,11 @@ class Feather(Blend):
         face: Float[Tensor, "b 3 s s"],
         mask: Float[Tensor, "b 1 s s"],
     ) -> Float[Tensor, "b 3 s s"]:
-        """``base + alpha (face - base)``; alpha is nowhere above the mask."""
+        """``base + alpha (face - base)``; alpha is nowhere above the mask.
+
+        Of R'G'B' values: mixing light itself makes the brighter side wider, and was further from the exact
+        swap at the border in every row of ``benchmarks/compositing.py`` that tried it.
+        """
         radius = round(self.softness * mask.shape[-1] / 2.0)
         # what lies deeper than the radius, blurred by as much: back at the mask's edge it is 0
         inner = gaussian_blur(erode(mask, radius), radius / 2.0, radius) if radius else mask

@@ -40,7 +40,12 @@ class Poisson(Blend):
         face: Float[Tensor, "b 3 s s"],
         mask: Float[Tensor, "b 1 s s"],
     ) -> Float[Tensor, "b 3 s s"]:
-        """The problem that ``image.poisson`` states, faded in over the mask from ``level`` to 1."""
+        """The problem that ``image.poisson`` states, faded in over the mask from ``level`` to 1.
+
+        It is solved for R'G'B' values. Steps of light itself were tried (``benchmarks/compositing.py``): they
+        let dark surroundings darken bright skin too far, and were further from the exact swap, by 0.2 to 0.4
+        of CIEDE2000 and up to 0.4 dB.
+        """
         inside = mask > self.level
         reach = self.reach * mask.shape[-1] or math.inf
         solved = clone(base.float(), face.float(), inside, reach=reach, mixed=self.mixed).to(base.dtype)
