@@ -180,7 +180,7 @@ CASES = [
     Case("untouched", lambda _: None, 0),
     Case("untouched mov", lambda _: None, 0, file="result.mov"),
     Case("untouched, manifest beside", lambda _: None, 0, file="result.mkv"),
-    Case("renamed", lambda path: shutil.copy(path, path), 0),
+    Case("renamed", lambda path: path.rename(path.with_name("new.mp4")), 0, file="result.mp4>new.mp4"),
     Case("a byte of the picture", lambda path: flip(path, packet_place(path, "video")), 7, BMFF),
     Case("a byte of the picture, mov", lambda p: flip(p, packet_place(p, "video")), 7, BMFF, "result.mov"),
     Case("a byte of the sound", lambda path: flip(path, packet_place(path, "audio")), 7, BMFF),
