@@ -34,6 +34,7 @@ SIZE, SIDE = 288, 256
 YUV = PixelFormat(name="yuv420p", kind="yuv", depth=8, shift_x=1, shift_y=1)
 DEEP = PixelFormat(name="yuv422p10le", kind="yuv", depth=10, shift_x=1, shift_y=0)
 RGB = PixelFormat(name="rgb24", kind="rgb", depth=8)
+LUMA = np.array([0.2126, 0.7152, 0.0722], np.float32)[:, None, None]
 STATE = State(yaw=8.0, roll=11.0)
 
 
@@ -172,6 +173,19 @@ def test_a_clean_plate_leaves_the_face_as_it_is(shot):
         face, shot.crop(shot.plate), shot.mask, [shot.moment(shot.plate)], DetailSettings(grain=1.0)
     )
     assert (made - face).abs().mean() < 0.5 / 255
+
+
+def test_skin_of_the_plate_is_not_taken_for_noise(shot):
+    """What only the face has, or only what is around it, stays where it is from frame to frame."""
+    face = hull_mask(shot.face.points, np.eye(2, 3), SIZE)[..., None] > 0.5
+    rough = grained(shot.plate, 0.03, 0.0)
+    swapped, base = shot.crop(shot.swap), shot.crop(shot.plate)
+    for plate in (np.where(face, rough, shot.plate), np.where(face, shot.plate, rough)):
+        at = shot.moment(plate)
+        made = apply_detail(swapped, base, shot.mask, [at], DetailSettings(grain=1.0))
+        arrived = (pasted(shot, at, made) - pasted(shot, at, swapped)) * torch.from_numpy(LUMA)
+        inside = hull_mask(shot.face.points, np.eye(2, 3), SIZE) > 0.99
+        assert arrived.sum(1)[0][torch.from_numpy(inside)].std() < 0.5 * 0.75 * 0.03  # all of it would be 1
 
 
 def test_dark_skin_keeps_its_colour(shot):
