@@ -20,6 +20,7 @@ from understudy.contracts import Frame
 from understudy.errors import ConfigError
 from understudy.faces.faceset import FaceSet
 from understudy.faces.records import FaceRecord
+from understudy.pipelines.detail import prepare
 from understudy.pipelines.footage import open_footage
 from understudy.pipelines.merge_faces import FaceMerge, FaceSettings, SameForAll, SwapStage
 from understudy.pipelines.merge_flicker import FlickerSampler
@@ -131,6 +132,7 @@ class Renderer:
         by_frame = faces.for_merging(order.target.name)
         self.records = [record for found in by_frame.values() for record in found]
         context, settings = make_context(order.settings.device), settings_of(order)
+        prepare(settings.common.detail, context.device)
         segmenter = SEGMENTERS["person"]().build(context) if settings.persons else None
         self.swappers: list[tuple[Path, Swapper]] = []
         stages: list[SwapStage] = []
