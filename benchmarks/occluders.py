@@ -43,7 +43,7 @@ from understudy.training.process import keep_pages
 from understudy.training.segmenter import TrainedSegmenter
 
 SEED, SIZE, STORED = 900_001, 320, 256
-LABELLED, SHOWN, STEPS, BATCH, RESOLUTION = 20, 6, 150, 4, 128
+LABELLED, SHOWN, STEPS, BATCH, RESOLUTION = 16, 5, 400, 4, 128
 GREEN = (0.1, 0.8, 0.2)
 
 
@@ -135,7 +135,7 @@ def settings_of() -> dict[str, CompositeSettings]:
     """Ways of using the mask."""
     plain = CompositeSettings(color_transfer=NoTransfer(), blend=Feather())
     out = {"defaults, feather": plain}
-    for level, grow in ((0.0, 0.015), (0.5, 0.0), (0.5, 0.03), (0.8, 0.015), (0.8, 0.03)):
+    for level, grow in ((0.0, 0.015), (0.5, 0.015), (0.5, 0.03), (0.8, 0.03)):
         mask = MaskSettings(front_level=level, front_grow=grow)
         out[f"feather, front_level {level:g}, front_grow {grow:g}"] = dataclasses.replace(plain, mask=mask)
     out["alpha"] = dataclasses.replace(plain, blend=Alpha())

@@ -73,11 +73,11 @@ class MaskSettings:
     """How far the contour is drawn in, as a fraction of the crop side; negative lets it out."""
     blur: float = 0.03
     """Width of the soft contour, as a fraction of the crop side."""
-    front_level: float = 0.5
+    front_level: float = 0.7
     """Value of a stored mask from which a pixel begins to count as face; what is below stands before it and
     stays as it is, however unsure the network that made the mask was. Higher keeps more of a hand or of
     glasses, and more of the old face beside them."""
-    front_grow: float = 0.015
+    front_grow: float = 0.02
     """How far what stands before the face is widened, as a fraction of the crop side."""
     front_blur: float = 0.01
     """Width of its soft edge, as a fraction of the crop side; it lies on the face's side."""
