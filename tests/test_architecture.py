@@ -49,7 +49,8 @@ ONLY_IN = {
     "multiprocessing": "stream",
 }
 """Libraries that one room keeps to itself. ``threading`` has a rule of its own."""
-SOLD_AS = {"c2pa": "c2pa-python", "cv2": "opencv-python-headless", "PIL": "pillow", "dlib": "dlib-bin"}
+SOLD_AS = {
+    "PyOpenColorIO": "opencolorio","c2pa": "c2pa-python", "cv2": "opencv-python-headless", "PIL": "pillow", "dlib": "dlib-bin"}
 """Libraries whose package has another name."""
 HEAVY = {"torch", "cv2", "av", "scipy", "ai_edge_litert", "dlib"}
 """What ``understudy --help`` must not wait for."""
@@ -218,13 +219,14 @@ def libraries_stay_in_their_room(modules: list[Module]) -> Iterator[str]:
 @rule
 def libraries_are_declared(modules: list[Module]) -> Iterator[str]:
     project = tomllib.loads((SOURCES.parent / "pyproject.toml").read_text("utf-8"))["project"]
-    declared = [*project["dependencies"], *project["optional-dependencies"]["hog"]]
+    extras = project["optional-dependencies"]
+    declared = [*project["dependencies"], *(line for e in extras if e != "dev" for line in extras[e])]
     names = {re.split(r"[^\w.-]", line)[0].lower() for line in declared}
     for module in modules:
         for item in module.imports():
             library = item.target.partition(".")[0]
             known = {*sys.stdlib_module_names, PACKAGE, *names}
-            if library not in known and SOLD_AS.get(library, library.replace("_", "-")) not in names:
+            if library not in known and SOLD_AS.get(library, library.replace("_", "-")).lower() not in names:
                 yield (
                     f"{module.at(item.line)}: {library} is not among the dependencies in pyproject.toml; do "
                     "without it, or declare it there and say in the commit what for"
