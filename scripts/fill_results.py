@@ -129,6 +129,8 @@ def table(name: str) -> list[str]:
     if subject == "metrics":
         return metrics_table(record["figures"], record["conditions"])
     methods = record["methods"] if "methods" in record else record["figures"]
+    if any(isinstance(one, str) for one in methods.values()):
+        return [f"*`benchmarks/results/{file.name}` is of an older form; run benchmarks/methods.py again.*"]
     kinds: Mapping[str, Callable[[Mapping[str, Any]], list[str]]] = {
         "paper": paper_table, "truth": truth_table, "groups": group_table,
     }  # fmt: skip

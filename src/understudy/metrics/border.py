@@ -3,6 +3,10 @@
 No reference is needed. Along the face's outline the picture's gradient is taken in the direction of the
 outline's normal: a seam is a step across the outline, while hair and wrinkles run in any direction. A ring
 about the outline is compared with a ring inside and one outside of it.
+
+Rank correlation with a hard edge of 3 to 24 code values: 0.71 (ten pairs of performers,
+``benchmarks/metrics.py``). Blind spot: an edge of a few code values, where the face has edges of its own
+there (fringe, beard, glasses). Blur that reaches the border is not seen (0.40).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Whether a result does what the target does: curves over time, and how alike they run."""
+"""Whether a result does what the target does: curves over time, and how alike they run; and their ranks."""
 
 from __future__ import annotations
 

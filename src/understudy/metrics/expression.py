@@ -4,6 +4,12 @@ Everything is read from three-dimensional landmarks in units of the face itself 
 that the head's pose, place and size have no part in it. Persons also differ in their proportions (a wide
 mouth, heavy lids): where that matters a face is compared with the **same person's own middle** over the
 frames, which removes the shape.
+
+Rank correlation with an expression that dies in four steps (ten pairs of performers, twelve moments each,
+``benchmarks/metrics.py``): expression 0.90, gaze 0.99, lids 0.56, mouth 0.67. The last two are blind to
+small changes, because two persons who do the same do not have the same mouth and lids: the exact swap
+itself has a mouth error of 0.045, a lid error of 0.063 and an expression error of 0.52. How the curves
+run together (``correlation.pearson`` of both mouths) is the finer instrument there.
 """
 
 from __future__ import annotations

@@ -8,6 +8,10 @@ of the flow) is taken off, so that 0 means as steady as the footage.
 
 Frames are compared in the crop of each one's own alignment: the head's large movement is gone before the
 flow looks. Errors are mean absolute differences of R'G'B' of a range of 1.
+
+Rank correlation with jumps of brightness 1.00, with a trembling face 1.00 (ten pairs of performers,
+``benchmarks/metrics.py``). Blind spot: a face that is blurred (−1.00) or does not move (−0.83) flickers
+less than the exact swap; read it beside sharpness and expression.
 """
 
 from __future__ import annotations

@@ -3,6 +3,10 @@
 Angles are the Euler angles of ``image.geometry.pose_of_points``: yaw, pitch, roll in degrees. The pose column
 of the DeepFaceLab paper is the Euclidean distance of Euler angles, which is what ``pose_error`` gives; the
 paper's angles come from another fit.
+
+Turns of 2 to 16 degrees are seen (rank correlation 0.99, ``benchmarks/metrics.py``, ten pairs of
+performers). Blind spot: a landmarker reads some of a face's shape as pose, so the exact swap has 2.7
+degrees and the figure falls (−0.97) while the target's own face is mixed back in.
 """
 
 from __future__ import annotations

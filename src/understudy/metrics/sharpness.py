@@ -2,6 +2,9 @@
 
 No reference is needed. Sharpness is the standard deviation of the Laplacian of the luma (Pech-Pacheco et al.
 2000, "Diatom autofocusing in brightfield microscopy", whose measure is its square).
+
+Rank correlation with blur 1.00 (ten pairs of performers, ``benchmarks/metrics.py``). Blind spot: any hard
+edge inside the face, such as a seam, counts as sharpness (−0.24).
 """
 
 from __future__ import annotations
