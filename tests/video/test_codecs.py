@@ -13,7 +13,7 @@ import pytest
 
 from understudy.contracts import ColorTags, Frame, PixelFormat
 from understudy.errors import ConfigError, OutputError
-from understudy.image.color import rgb_to_rect
+from understudy.image.color import rect_to_rgb, rgb_to_rect
 from understudy.image.paste import paste_crop, reach
 from understudy.image.view import Plate, float_format
 from understudy.image.warp import crop_frame
@@ -182,6 +182,18 @@ def test_prores_has_its_tags_on_every_frame(
     frames = [ramp(yuv_format(10, 1, 0), color, n) for n in range(3)]
     write(tmp_path / "out.mov", frames, Encoding(codec="prores-hq"))
     assert prores_tags(tmp_path / "out.mov") == [(primaries, transfer, space)] * 3
+
+
+def test_dnxhr_of_bt601_keeps_its_colours(tmp_path: Path) -> None:
+    """DNxHR knows two matrices, and BT.601's is neither: the samples are converted, and it is said."""
+    color = ColorTags(matrix="bt601", space=6, primaries=6, transfer=6)
+    frame = ramp(yuv_format(10, 1, 0), color)
+    writer = write(tmp_path / "out.mov", [frame], Encoding(codec="dnxhr-hqx"))
+    assert "BT.601" in writer.warnings[0].message
+    (out,) = read(tmp_path / "out.mov")
+    assert (out.color.matrix, out.color.space) == ("bt709", 1)
+    before, after = (rect_to_rgb(item, 0, 0, WIDTH, HEIGHT)[8:-8, 8:-8] for item in (frame, out))
+    assert np.abs(before - after).max() < 0.015
 
 
 @pytest.mark.parametrize(

@@ -75,10 +75,13 @@ def converted(frame: Frame, layout: PixelFormat, color: ColorTags) -> Frame:
     More depth and more chroma are exact; from RGB to Y'CbCr the matrix of ``color`` is used.
     """
     source = frame.format
+    other_matrix = source.kind == layout.kind == "yuv" and frame.color.matrix != color.matrix
     same = (source.kind, source.depth, source.shift_x, source.shift_y, source.alpha)
-    if same == (layout.kind, layout.depth, layout.shift_x, layout.shift_y, layout.alpha):
+    if same == (layout.kind, layout.depth, layout.shift_x, layout.shift_y, layout.alpha) and not other_matrix:
         return frame
-    if source.kind == layout.kind == "yuv":
+    if other_matrix:
+        planes = _recolored(frame, layout, color)
+    elif source.kind == layout.kind == "yuv":
         planes = _resampled(frame, layout)
     elif source.kind == layout.kind and source.depth <= layout.depth:
         planes = _widened(frame, layout)

@@ -265,6 +265,9 @@ def _plan(
     if frame.format.kind == "rgb" and layout.kind == "yuv":
         primaries = 1 if frame.color.primaries in (1, 2) else frame.color.primaries
         color = replace(frame.color, matrix="bt709", full_range=False, primaries=primaries, space=1)
+    elif encoder == "dnxhd" and color.matrix == "bt601":
+        color = replace(color, matrix="bt709", space=1, guessed=False)
+        remarks.append("the colours are stored by BT.709's matrix; DNxHR does not know that of BT.601")
     elif frame.format.kind == "yuv" and encoder in PLAYED and _more_chroma(layout, frame.format):
         remarks.append(f"{frame.format.name} is stored as {layout.name}, which fewer players show")
     own = codec.options if codec else {}
