@@ -11,12 +11,11 @@ with the same one.
 
 from __future__ import annotations
 
-import dataclasses
 import datetime
 import hashlib
 import hmac
 import os
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -257,36 +256,17 @@ def find_mark(
     if not methods:
         return None
     expected = ManifestStore(home).numbers() if known is None else set(known)
-    gatherers = [(method, method.gatherer()) for method in methods]
-    best: tuple[Reading, Marker] | None = None
-
-    def look(deep: bool) -> bool:
-        """Takes the best reading into ``best``; True when there is nothing left to doubt."""
-        nonlocal best
-        for method, gatherer in gatherers:
-            reading = gatherer.search(expected) if deep else gatherer.read(expected)
-            fair = min(1.0, reading.p_value * len(gatherers))
-            if best is None or fair < best[0].p_value:
-                best = (_with_p(reading, fair), method)
-        return best is not None and best[0].p_value <= SURE and best[0].number is not None
-
+    look = _Look(methods, expected)
     with open_reader(path, tolerate_damage=True) as reader, closing(reader.frames(0, LOOKS[-1])) as frames:
-        count, sure = 0, False
-        for frame in frames:
-            for _, gatherer in gatherers:
-                gatherer.add(frame)
-            count += 1
-            if count in LOOKS and (sure := look(deep=False)):
-                break
-        sure = sure or (count not in LOOKS and look(deep=False))
+        sure = look.along(frames)
     if crops and not sure:
-        look(deep=True)
-    if best is None or best[0].p_value > threshold:
+        look.once(deep=True)
+    if look.best is None or look.best[0] > threshold:
         return None
-    reading, method = best
+    p_value, reading, method = look.best
     return MarkReport(
         id=reading.number,
-        p_value=reading.p_value,
+        p_value=p_value,
         score=reading.score,
         frames=reading.frames,
         crop=reading.region,
@@ -295,5 +275,29 @@ def find_mark(
     )
 
 
-def _with_p(reading: Reading, p_value: float) -> Reading:
-    return dataclasses.replace(reading, p_value=p_value)
+class _Look:
+    """Looks for the marks of several methods in the same frames, and keeps the likeliest."""
+
+    def __init__(self, methods: Sequence[Marker], expected: Collection[int]) -> None:
+        self.gatherers = [(method, method.gatherer()) for method in methods]
+        self.expected = expected
+        self.best: tuple[float, Reading, Marker] | None = None
+
+    def along(self, frames: Iterable[Frame]) -> bool:
+        """Takes frames in and looks now and then; True as soon as there is nothing left to doubt."""
+        count = 0
+        for count, frame in enumerate(frames, 1):
+            for _, gatherer in self.gatherers:
+                gatherer.add(frame)
+            if count in LOOKS and self.once():
+                return True
+        return count not in LOOKS and self.once()
+
+    def once(self, *, deep: bool = False) -> bool:
+        """Reads what is there; True when there is nothing left to doubt."""
+        for method, gatherer in self.gatherers:
+            reading = gatherer.search(self.expected) if deep else gatherer.read(self.expected)
+            p_value = min(1.0, reading.p_value * len(self.gatherers))
+            if self.best is None or p_value < self.best[0]:
+                self.best = (p_value, reading, method)
+        return self.best is not None and self.best[0] <= SURE and self.best[1].number is not None
