@@ -77,15 +77,18 @@ def truth_table(methods: Mapping[str, Any]) -> list[str]:
     shown = [name for name in OURS if any(name in one["figures"] for one in methods.values())]
     lines = [f"| method | {' | '.join(HEADS[name] for name in shown)} | n |", "|---" * (len(shown) + 2) + "|"]
     for name, one in methods.items():
-        cells = [cell(one["figures"].get(figure), DIGITS.get(figure, 2)) for figure in shown]
+        cells = [cell(one["figures"].get(figure), DIGITS.get(figure, 2), one["pairs"]) for figure in shown]
         lines.append(f"| {name} | {' | '.join(cells)} | {one['pairs']} |")
     return lines
 
 
 def mean(one: Mapping[str, Any], name: str) -> str:
-    """The mean alone."""
+    """The mean alone, with its n where not every pair has the figure."""
     figure = one["figures"].get(name)
-    return "–" if figure is None or figure["mean"] is None else f"{figure['mean']:.{DIGITS.get(name, 2)}f}"
+    if figure is None or figure["mean"] is None:
+        return "–"
+    few = f" (n = {figure['n']})" if figure["n"] < one["pairs"] else ""
+    return f"{figure['mean']:.{DIGITS.get(name, 2)}f}{few}"
 
 
 def group_table(methods: Mapping[str, Any]) -> list[str]:

@@ -130,19 +130,18 @@ def markdown(table: Mapping[str, Any]) -> list[str]:
     heads = [COLUMNS[name][0] for name in shown]
     lines = [f"| method | n | {' | '.join(heads)} |", "|---" * (len(shown) + 2) + "|"]
     for method, one in methods.items():
-        cells = [cell(one["figures"].get(name), COLUMNS[name][1]) for name in shown]
+        cells = [cell(one["figures"].get(name), COLUMNS[name][1], one["pairs"]) for name in shown]
         lines.append(f"| {method} | {one['pairs']} | {' | '.join(cells)} |")
     return lines
 
 
-def cell(figure: Mapping[str, Any] | None, digits: int) -> str:
-    """An estimate for a table: the mean, and its interval where there is one."""
+def cell(figure: Mapping[str, Any] | None, digits: int, pairs: int) -> str:
+    """An estimate for a table: the mean, its interval where there is one, its n where a pair has no figure."""
     if figure is None or figure["mean"] is None:
         return "–"
-    mean = f"{figure['mean']:.{digits}f}"
-    if figure["low"] is None:
-        return mean
-    return f"{mean} [{figure['low']:.{digits}f}, {figure['high']:.{digits}f}]"
+    few = f" (n = {figure['n']})" if figure["n"] < pairs else ""
+    span = "" if figure["low"] is None else f" [{figure['low']:.{digits}f}, {figure['high']:.{digits}f}]"
+    return f"{figure['mean']:.{digits}f}{span}{few}"
 
 
 def _plain(one: Estimate) -> dict[str, Any]:
