@@ -212,6 +212,21 @@ def test_a_failure_while_signing_leaves_nothing_and_the_next_call_goes_on(
     assert verify(output, mark="no").verdict == "intact"
 
 
+def test_a_store_and_a_log_that_cannot_be_written_are_said_and_stop_nothing(
+    footage: Footage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(place: object, *_: object, **__: object) -> None:
+        raise OutputError(f"{place}: not allowed to write there (Read-only file system)")
+
+    monkeypatch.setattr("understudy.provenance.store.private_folder", refuse)
+    monkeypatch.setattr(AuditLog, "append", refuse)
+    messages = said(run(footage, tmp_path / "out.mp4"))
+    assert any("not in the audit log" in message for message in messages)
+    assert any("cannot be filed in the store of manifests" in message for message in messages)
+    answer = verify(tmp_path / "out.mp4", mark="no")
+    assert (answer.verdict, read_audit(tmp_path / "out.mp4")) == ("intact", "")
+
+
 @pytest.mark.parametrize("suffix", [".mkv", ".mov"])
 def test_other_containers(suffix: str, footage: Footage, tmp_path: Path) -> None:
     output = tmp_path / f"out{suffix}"
