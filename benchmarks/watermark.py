@@ -203,7 +203,10 @@ def decibels(before: Pictures, after: Pictures) -> float:
 
 def flicker(before: Sequence[Frame], after: Sequence[Frame]) -> float:
     """How much what was added changes from frame to frame, smoothed as the eye does: rms, luma in 219ths."""
-    added = [small_luma(b, 240, 240) - small_luma(a, 240, 240) for a, b in zip(before, after, strict=True)]
+    added = [
+        cv2.resize(b.planes[0].astype(np.float32) - a.planes[0], (240, 240), interpolation=cv2.INTER_AREA)
+        for a, b in zip(before, after, strict=True)
+    ]
     return float(np.sqrt(np.mean([np.square(b - a).mean() for a, b in itertools.pairwise(added)])))
 
 
