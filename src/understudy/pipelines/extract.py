@@ -41,7 +41,7 @@ from understudy.image.color import frame_to_rgb8
 from understudy.image.draw import hull_mask
 from understudy.image.warp import crop_frame
 from understudy.landmarkers import LANDMARKERS, LandmarkerSettings
-from understudy.pipelines.footage import open_footage
+from understudy.pipelines.footage import FootageSettings, open_footage
 from understudy.pipelines.likeness import after_extraction
 from understudy.pipelines.setup import Finders, build_finders, fetch_weights, make_context, one_thread
 from understudy.provenance.labels import fingerprint
@@ -82,6 +82,8 @@ class ExtractSettings:
     """Longest side of the reduced frame in which faces are searched, pixels."""
     device: str = "cpu"
     """Where the network that describes faces runs."""
+    footage: FootageSettings = field(default_factory=FootageSettings)
+    """How linear light is shown, what to do about missing and interlaced pictures."""
 
     def __post_init__(self) -> None:
         if self.size < 32 or self.search_side < 64:
@@ -114,7 +116,7 @@ def extract(
         raise ConfigError(
             f"two inputs are named {twice[0]!r}; rename one, a face set tells footage by its name"
         )
-    readers = [open_footage(path) for path in inputs]
+    readers = [open_footage(path, settings.footage) for path in inputs]
     total = sum(reader.info.frames for reader in readers)
     context = make_context(settings.device)
     finders = build_finders(settings.detector, settings.landmarker, settings.embedder, context)

@@ -26,6 +26,7 @@ from understudy.pipelines.masks import StoredMask
 from understudy.pipelines.merge_settings import Station
 from understudy.pipelines.swapper import Swapper
 from understudy.stream import read_ahead
+from understudy.video.convert import on_displayed
 from understudy.video.info import VideoInfo
 from understudy.video.reader import VideoReader
 from understudy.video.stills import StillsReader
@@ -244,7 +245,7 @@ class FaceMerge:
 
     def _finished(self, frame: Frame) -> Frame:
         for station in self.stations:
-            frame = station(frame)
+            frame = on_displayed(frame, station)
         return frame
 
 

@@ -38,13 +38,14 @@ def file_hash(path: Path) -> str:
 def fingerprint(paths: tuple[Path, ...]) -> str:
     """A quick identity of files: SHA-256 over names, sizes, and the first and last mebibyte of each.
 
-    For a folder, over the pictures in it, 4 KiB at either end of each; nothing else in it counts.
+    For a folder or a sequence's name (``shot.####.exr``), over its pictures, 4 KiB at either end of each;
+    nothing else in it counts.
     """
     digest = hashlib.sha256()
     for path in paths:
-        folder = path.is_dir()
-        part = 1 << 12 if folder else 1 << 20
-        for each in image_files(path) if folder else [path]:
+        several = not path.is_file()
+        part = 1 << 12 if several else 1 << 20
+        for each in image_files(path) if several else [path]:
             size = each.stat().st_size
             digest.update(f"{each.name}:{size};".encode())
             with each.open("rb") as file:
