@@ -136,7 +136,7 @@ def markdown(table: Mapping[str, Any]) -> list[str]:
 
 
 def cell(figure: Mapping[str, Any] | None, digits: int, pairs: int) -> str:
-    """An estimate for a table: the mean, its interval where there is one, its n where a pair has no figure."""
+    """An estimate for a table: mean, interval where there is one, n where a pair has no figure."""
     if figure is None or figure["mean"] is None:
         return "–"
     few = f" (n = {figure['n']})" if figure["n"] < pairs else ""
