@@ -120,13 +120,15 @@ def ready() -> tuple[torch.Tensor, torch.Tensor]:
 
 
 class ReadyFaces:
-    """Stands in for a swapper: its faces are there already."""
+    """Stands in for a swapper: its faces are there already, or a network draws them; places are known."""
 
-    resolution = output_resolution = NETWORK
     settings = SimpleNamespace(coverage=1.0)
 
-    def __init__(self, faces: list[Face]) -> None:
-        self._matrices = {id(face.points): face.alignment.crop_matrix(NETWORK) for face in faces}
+    def __init__(self, faces: list[Face], network: Swapper | None) -> None:
+        self._network = network
+        self.resolution = network.resolution if network else NETWORK
+        self.output_resolution = network.output_resolution if network else NETWORK
+        self._matrices = {id(face.points): face.alignment.crop_matrix(self.resolution) for face in faces}
 
     def crop_matrix(self, points: np.ndarray) -> np.ndarray:
         """Of the network's crop."""
@@ -134,6 +136,8 @@ class ReadyFaces:
 
     def __call__(self, crops: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """As many faces and masks."""
+        if self._network is not None:
+            return self._network(crops)
         faces, masks = ready()
         return faces[: len(crops)], masks[: len(crops)]
 
@@ -153,7 +157,7 @@ def merge_of(size: str, settings: CompositeSettings, swapper: Swapper | None = N
     width, height, frames = SIZES[size]
     faces = [face_of(n, width, height) for n in range(frames)]
     masks: Any = SimpleNamespace(read_mask=lambda _record: None)
-    stand_in: Any = swapper or ReadyFaces(faces)
+    stand_in: Any = ReadyFaces(faces, swapper)
     by_frame = {n: [record_of(face)] for n, face in enumerate(faces)}
     stage = ReadyStage(stand_in, masks, by_frame, BATCH, SameForAll(settings))
     stage.known = faces
