@@ -81,18 +81,14 @@ class Spread:
         out = values.new_zeros((*values.shape[:-1], self.symbols))
         return out.index_add(-1, self.places, values)
 
-    def scores(
-        self, gathered: Float[Tensor, "*b n"], used: Float[Tensor, " n"] | None = None
-    ) -> Float[Tensor, "*b symbols"]:
+    def scores(self, gathered: Float[Tensor, "*b n"]) -> Float[Tensor, "*b symbols"]:
         """How much each symbol was heard; 0 for what nothing was heard of.
 
         Args:
-            gathered: ``features``, or their sum over frames.
-            used: 0 where a coefficient was not seen, as outside a crop; None: all were.
+            gathered: ``features``, or their sum over frames; 0 where nothing was seen, as outside a crop.
         """
-        seen = gathered if used is None else gathered * used
-        power = self.gather(seen * seen)
-        return self.gather(seen * self.signs) / power.clamp_min(1e-20).sqrt()
+        power = self.gather(gathered * gathered)
+        return self.gather(gathered * self.signs) / power.clamp_min(1e-20).sqrt()
 
     def correlation(self, gathered: Float[Tensor, " n"], symbols: Float[Tensor, " symbols"]) -> float:
         """How far the features agree with symbols, in standard deviations of what a foreign key would give.
