@@ -117,13 +117,33 @@ def merge(
     if settings_of(order).persons:
         yield from fetch_weights([SEGMENTERS["person"]()])
     renderer = Renderer(order)
-    if not renderer.records:
-        raise NoFaceError(
-            f"{faces.path} has no face of {target.name} to swap; extract it: understudy extract --input "
-            f"{target} -o {faces.path}"
-        )
-    yield StageStarted(stage=STAGE, detail=f"{target.name} to {output.name}", total=_total(order, info))
+    _check_records(renderer)
     key = render_key(swapper_folder, target, settings, chosen, renderer.records, stations, plan, frames)
+    yield from _carry_out(renderer, rights, info, key, finish, facts or {})
+
+
+def _check_records(renderer: Renderer) -> None:
+    """Refuses a face set without a face to swap. Raises ``NoFaceError``."""
+    if not renderer.records:
+        faces, target = renderer.order.faces, renderer.order.target
+        raise NoFaceError(
+            f"{faces} has no face of {target.name} to swap; extract it: understudy extract --input "
+            f"{target} -o {faces}"
+        )
+
+
+def _carry_out(
+    renderer: Renderer,
+    rights: MergeRights,
+    info: VideoInfo,
+    key: dict[str, Any],
+    finish: Sequence[Finish],
+    facts: dict[str, Any],
+) -> Iterator[Event]:
+    """Renders, joins, signs and describes what was ordered."""
+    order = renderer.order
+    target, output = order.target, order.output
+    yield StageStarted(stage=STAGE, detail=f"{target.name} to {output.name}", total=_total(order, info))
     with renderer.reader, open_journal(output, key) as journal:
         for event in _render(order, renderer, journal, info):
             yield event
@@ -134,14 +154,15 @@ def merge(
             _publish(journal, finish)
             rights.finish_folder()
         else:
-            _join(journal, info, container_tags(key["run"]), finish, part=frames != (0, None))
+            _join(
+                journal, info, container_tags(key["run"]), finish, part=(order.start, order.stop) != (0, None)
+            )
         reports = journal.reports()
         journal.remove()
     summary = summary_of(reports)
     yield from rights.end()
     yield from remarks_on(reports)
-    about = {**summary, **_facts(renderer, target, settings), **rights.facts()}
-    about |= facts or {}
+    about = {**summary, **_facts(renderer, target, order.settings), **rights.facts(), **facts}
     sidecar = write_sidecar(output, about)
     yield StageDone(stage=STAGE, summary={**summary, "output": str(output), "sidecar": str(sidecar)})
 
