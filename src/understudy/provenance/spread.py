@@ -40,9 +40,9 @@ ALGORITHM = "org.understudy.spread.1"
 PSNR, PSNR_SIDE, PSNR_STEP, PSNR_MOST = 46.0, 480, 2.0, 49.0
 """Decibels of a marked frame whose shorter side is ``PSNR_SIDE``, how many more at each doubling, and how
 many at most: the larger a frame, the more pixels carry a symbol."""
-PSNR_LEAST, ENOUGH = 43.0, 2.0
+PSNR_LEAST, ENOUGH = 44.3, 4.5
 """Decibels that are gone down to where detail is everywhere (it hides more, and drowns more), until each
-symbol is heard with this score in a single frame."""
+symbol is heard with this score in a single frame, as far as that can be foretold."""
 HOLD = 0.95
 """How much of the frame before stays in the pattern."""
 SYNC_BOOST = 1.5
