@@ -50,7 +50,12 @@ ONLY_IN = {
 }
 """Libraries that one room keeps to itself. ``threading`` has a rule of its own."""
 SOLD_AS = {
-    "PyOpenColorIO": "opencolorio","c2pa": "c2pa-python", "cv2": "opencv-python-headless", "PIL": "pillow", "dlib": "dlib-bin"}
+    "PyOpenColorIO": "opencolorio",
+    "c2pa": "c2pa-python",
+    "cv2": "opencv-python-headless",
+    "PIL": "pillow",
+    "dlib": "dlib-bin",
+}
 """Libraries whose package has another name."""
 HEAVY = {"torch", "cv2", "av", "scipy", "ai_edge_litert", "dlib"}
 """What ``understudy --help`` must not wait for."""
