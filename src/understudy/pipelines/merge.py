@@ -90,13 +90,7 @@ def merge(
     """
     one_thread()
     durable.sweep(output.resolve().parent)  # what calls left there that were killed
-    with open_footage(target, settings.footage) as reader:
-        info = reader.info
-    for remark in check_merge(target, output, info, settings):
-        yield Warned(message=remark)
-    if frames != (0, None):
-        yield from _check_frames(frames, info)
-        info = dataclasses.replace(info, sound=(), subtitles=0, timecode="")
+    info = yield from _checked_footage(target, output, settings, frames)
     chosen = faces.choose(_persons(faces, persons, plan))
     _check_faces(chosen, target)
     rights = MergeRights(weights_file(swapper_folder), target, chosen, output, info, settings, frames[0])
@@ -114,12 +108,31 @@ def merge(
         start=frames[0],
         stop=frames[1],
     )
-    if settings_of(order).persons:
-        yield from fetch_weights([SEGMENTERS["person"]()])
+    yield from _fetch(order)
     renderer = Renderer(order)
     _check_records(renderer)
     key = render_key(swapper_folder, target, settings, chosen, renderer.records, stations, plan, frames)
     yield from _carry_out(renderer, rights, info, key, finish, facts or {})
+
+
+def _checked_footage(
+    target: Path, output: Path, settings: MergeSettings, frames: tuple[int, int | None]
+) -> Generator[Event, None, VideoInfo]:
+    """What the footage is, as far as it is rendered; says what will be lost."""
+    with open_footage(target, settings.footage) as reader:
+        info = reader.info
+    for remark in check_merge(target, output, info, settings):
+        yield Warned(message=remark)
+    if frames == (0, None):
+        return info
+    yield from _check_frames(frames, info)
+    return dataclasses.replace(info, sound=(), subtitles=0, timecode="")
+
+
+def _fetch(order: RenderOrder) -> Iterator[Event]:
+    """Fetches the networks that the settings ask for."""
+    if settings_of(order).persons:
+        yield from fetch_weights([SEGMENTERS["person"]()])
 
 
 def _check_records(renderer: Renderer) -> None:
@@ -197,8 +210,7 @@ def look(
         start=frames[0],
         stop=frames[1],
     )
-    if settings_of(order).persons:
-        yield from fetch_weights([SEGMENTERS["person"]()])
+    yield from _fetch(order)
     yield from try_settings(order, trials) if trials else preview(order)
 
 
