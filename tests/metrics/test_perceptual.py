@@ -69,7 +69,7 @@ def test_other_files_are_refused(tmp_path):
     for name, words in (
         ("other.safetensors", "VGG19 in torchvision's naming, nor"),
         ("broken.safetensors", "cannot be read as weights"),
-        ("broken.pth", "wanted plain tensors"),
+        ("broken.pth", "not a file of plain tensors"),
         ("list.pth", "got list"),
         ("missing.pth", "cannot be read as weights"),
     ):

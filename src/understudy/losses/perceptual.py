@@ -7,23 +7,19 @@ else what the pipeline gives, or else the small one that we train on performers.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from jaxtyping import Float
-from safetensors import SafetensorError
-from safetensors.torch import load_file  # pyright: ignore[reportUnknownVariableType]  # its PathLike is bare
 from torch import Tensor, nn
 
 from understudy.contracts import Context
-from understudy.errors import ConfigError, WeightsError
+from understudy.errors import ConfigError
 from understudy.learning import PictureTerm
 from understudy.losses import LOSSES, PictureLoss
-from understudy.nn.features import Features, feature_distance, from_state, is_own, own_features
-from understudy.nn.vgg import read_vgg19
+from understudy.nn.feature_files import read_network
+from understudy.nn.features import Features, feature_distance, own_features
 
 
 @LOSSES.register("perceptual")
@@ -55,8 +51,7 @@ class Perceptual(PictureLoss):
 
     def _network(self, given: Features | None) -> Features:
         if self.network is not None:
-            state = _read_state(self.network)
-            return from_state(state) if is_own(state) else read_vgg19(state, self.layers)
+            return read_network(self.network, self.layers)[0]
         network = own_features() if given is None else given
         if network is None:
             raise ConfigError(
@@ -87,24 +82,3 @@ class PerceptualTerm:
             with torch.no_grad():
                 wanted = self.network(truth.float())[: self.layers]
             return feature_distance(self.network(prediction.float())[: self.layers], wanted).mean()
-
-
-def _read_state(path: Path) -> Mapping[str, Tensor]:
-    """Tensors by name from a user's file; nothing in it is run.
-
-    Raises:
-        WeightsError: it cannot be read as such.
-    """
-    try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        state: Any = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, SafetensorError) as error:
-        raise WeightsError(f"{path}: cannot be read as weights ({error})") from error
-    except Exception as error:  # torch names no kinds: whatever a broken or foreign file makes it raise
-        raise WeightsError(
-            f"{path}: not a file of plain tensors, as torch.save writes them ({error})"
-        ) from error
-    if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise WeightsError(f"{path}: wanted tensors by name (a state_dict), got {type(state).__name__}")
-    return state

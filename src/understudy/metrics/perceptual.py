@@ -11,23 +11,16 @@ published LPIPS, which has learned weights; figures of different names must not 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
-from safetensors import SafetensorError
-from safetensors.torch import load_file  # pyright: ignore[reportUnknownVariableType]  # its PathLike is bare
-from torch import Tensor, nn
+from torch import Tensor
 
-from understudy.errors import WeightsError
-from understudy.nn.features import FeatureNetwork, Features, fill, own_features
-from understudy.nn.vgg import read_vgg19
-
-_EPSILON = 1e-8
+from understudy.nn.feature_files import read_network
+from understudy.nn.features import Features, own_features, unit_length
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,47 +68,13 @@ def perceptual_distance(path: Path | None = None) -> PerceptualDistance | None:
     if path is None:
         own = own_features()
         return None if own is None else PerceptualDistance(own, "perceptual/performers")
-    state = _read_state(path)
-    if "features.0.weight" in state:
-        return PerceptualDistance(read_vgg19(state), "perceptual/vgg19")
-    network: nn.Module = FeatureNetwork()
-    try:
-        fill(network, state, "VGG19 in torchvision's naming, nor of our feature network")
-    except WeightsError as error:
-        raise WeightsError(f"{path}: {error}") from None
-    assert isinstance(network, Features)
-    return PerceptualDistance(network, f"perceptual/{path.stem}")
+    network, name = read_network(path)
+    return PerceptualDistance(network, f"perceptual/{name}")
 
 
 def _layer_distance(first: Tensor, second: Tensor, mask: Tensor | None) -> Tensor:
-    places = (_unit(first) - _unit(second)).square().sum(1, keepdim=True).double()
+    places = (unit_length(first) - unit_length(second)).square().sum(1, keepdim=True).double()
     if mask is None:
         return places.mean((1, 2, 3))
     weights = F.interpolate(mask.float(), places.shape[-2:], mode="area").double()
     return (places * weights).sum((1, 2, 3)) / weights.sum((1, 2, 3))
-
-
-def _unit(x: Tensor) -> Tensor:
-    """Every place's channels at length one."""
-    return x * torch.rsqrt(x.square().sum(1, keepdim=True) + _EPSILON)
-
-
-def _read_state(path: Path) -> Mapping[str, Tensor]:
-    """Tensors by name from a user's file; nothing in it is run.
-
-    Raises:
-        WeightsError: it cannot be read as such.
-    """
-    try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        state: Any = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, SafetensorError) as error:
-        raise WeightsError(f"{path}: cannot be read as weights ({error})") from error
-    except Exception as error:  # torch names no kinds: whatever a broken or foreign file makes it raise
-        raise WeightsError(
-            f"{path}: wanted plain tensors, as torch.save writes them, got something else ({error})"
-        ) from error
-    if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise WeightsError(f"{path}: wanted tensors by name (a state_dict), got {type(state).__name__}")
-    return state

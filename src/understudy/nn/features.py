@@ -99,11 +99,6 @@ def from_state(state: Mapping[str, Tensor]) -> FeatureNetwork:
     return network
 
 
-def is_own(state: Mapping[str, Tensor]) -> bool:
-    """Whether these weights are named as our network's."""
-    return any(name.startswith("stages.") for name in state)
-
-
 def own_features() -> FeatureNetwork | None:
     """Our trained network, from the assets of the package; None where they have none."""
     file = resources.files("understudy") / "assets" / ASSET
@@ -144,12 +139,13 @@ def feature_distance(
         Sum over the layers, each in [0, 4]; 0 for equal features.
     """
     layers = [
-        (_unit(a) - _unit(b)).square().sum(1).mean((1, 2)) for a, b in zip(features, others, strict=True)
+        (unit_length(a) - unit_length(b)).square().sum(1).mean((1, 2))
+        for a, b in zip(features, others, strict=True)
     ]
     return torch.stack(layers).sum(0)
 
 
-def _unit(x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
+def unit_length(x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
     """Every place's channels at length one, in single precision."""
     wide = x.float()
     return wide * torch.rsqrt(wide.square().sum(1, keepdim=True) + _EPSILON)
