@@ -21,7 +21,7 @@ Region = tuple[float, float, float, float]
 WHOLE: Region = (0.0, 0.0, 1.0, 1.0)
 SMALLEST_P = 1e-300
 """No smaller p-value is given: floating point ends there."""
-_SIGNS = 1.0 / (4.0 * math.exp(log_ndtr(-math.sqrt(2.0))))
+_SIGNS = 1.0 / (2.0 * math.erfc(1.0))
 
 
 def tail(score: float, tries: float = 1.0) -> float:
