@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 
 from understudy.cli.consent import run
 from understudy.errors import ConsentError, FaceSetError, OutputError
+from understudy.provenance.audit import AuditLog
 from understudy.provenance.claim import Edit
 from understudy.provenance.consent import Agreement, ConsentStore, Record, canonical, new_record, sign
 from understudy.provenance.keys import KeyStore
@@ -31,6 +32,7 @@ from understudy.provenance.standing import (
     require_usable,
     strangers,
 )
+from understudy.provenance.store import ManifestStore
 
 DAY = datetime.date(2030, 6, 1)
 
@@ -277,6 +279,33 @@ def test_the_producers_key_is_in_the_backup(
     assert elsewhere.read(store.folder / f"{agreement.record.id}.json").damage == ""
     KeyStore().rotate(lost=True)
     assert "not known here" in store.find(agreement.record.id).damage
+
+
+def test_purge_forgets_the_kept_manifests_after_they_were_listed(
+    agreement: Agreement, home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    digest, name = agreement.record.hash, agreement.record.id
+    kept, folder = ManifestStore(), tmp_path / "empty"
+    folder.mkdir()
+    kept.add(7, tmp_path / "elsewhere/mine.mp4", "1" * 64, manifest=b"one", records=(digest,))
+    kept.add(8, tmp_path / "other.mp4", "2" * 64, manifest=b"two", records=("ef" * 32,))
+    AuditLog().append("merge", {"output": "mine.mp4", "records": [digest]})
+    words = ["purge", name, "--folder", str(folder)]
+    assert run(words) == 0
+    listed = capsys.readouterr().out
+    assert f"kept manifest: of {tmp_path}/elsewhere/mine.mp4" in listed
+    assert "other.mp4" not in listed
+    assert "add --yes" in listed, "though nothing lies below the folder"
+    assert kept.numbers() == {7, 8}
+    assert run([*words, "--yes"]) == 0
+    assert f"deleted kept manifest: of {tmp_path}/elsewhere/mine.mp4" in capsys.readouterr().out
+    assert (kept.numbers(), kept.derived(digest)) == ({8}, [])
+    assert [file.read_bytes() for file in kept.folder.glob("*.c2pa")] == [b"two"]
+    assert AuditLog().check().wrong == (), "what was done stays written; it has no name in it"
+    outside = [file for file in home.rglob("*") if file.is_file() and "consent" not in file.parts]
+    assert not [file for file in outside if agreement.record.person.encode() in file.read_bytes()]
+    assert run(words) == 0
+    assert "add --yes" not in capsys.readouterr().out
 
 
 def test_the_commands(

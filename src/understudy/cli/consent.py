@@ -51,7 +51,8 @@ every frame of the result then carries the label AI MODIFIED.
             strangers are named and left out. Or put it into a lane: a synthetic person (frames are drawn
             again from the seed and compared), a public data set
   withdraw  for good: its face sets and models refuse to load from now on
-  purge     list what derives from it below a folder (here); --yes deletes it
+  purge     list what derives from it below a folder (here), and the manifests of results that this machine
+            keeps; --yes deletes both
 
 RECORD is an id, its beginning, or a file. Names stay in the record: models and results carry its hash only.
 """
@@ -360,20 +361,20 @@ def _purge(words: list[str]) -> int:
     name, flags = _parse(Purge(), words, "purge")
     agreement = ConsentStore().find(name)
     found = list(derived(agreement.record.hash, flags.folder))
+    store = ManifestStore()
+    filed = store.derived(agreement.record.hash)
+    verb = "deleted " if flags.yes else ""
     for each in found:
         if flags.yes:
             remove(each)
-        sys.stdout.write(f"{'deleted ' if flags.yes else ''}{each.kind}: {each.path}\n")
-    store = ManifestStore()
-    filed = store.derived(agreement.record.hash)
-    if filed:
-        if flags.yes:
-            store.forget({entry.number for entry in filed})
-        verb = "deleted " if flags.yes else ""
-        sys.stdout.write(f"{verb}{len(filed)} manifests of results in {store.folder}\n")
+        sys.stdout.write(f"{verb}{each.kind}: {each.path}\n")
+    if flags.yes:
+        store.forget({entry.number for entry in filed})
+    for entry in filed:
+        sys.stdout.write(f"{verb}kept manifest: of {entry.path}, {entry.date[:10]}\n")
     if not found:
         sys.stdout.write(f"nothing below {flags.folder.resolve()} carries record {agreement.record.id}\n")
-    elif not flags.yes:
+    if not flags.yes and (found or filed):
         sys.stdout.write(
             "add --yes to delete these for good; copies elsewhere and models given on are not found\n"
         )
