@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from understudy.interop.exporting import export
 from understudy.provenance.audit import AuditLog
 from understudy.provenance.consent import ConsentStore
 from understudy.provenance.labels import file_hash
+from understudy.provenance.purge import derived, remove
 from understudy.provenance.rights import said_by_model
 from understudy.provenance.verify import read_audit, verify
 from understudy.training.rundir import load_swapper_files, save_swapper
@@ -63,6 +65,28 @@ def test_deepfacelabs_files_have_one_each(swapper: Path, tmp_path: Path) -> None
     assert files
     for file in files:
         assert verify(file).verdict == "intact", file
+
+
+def test_whatever_was_exported_is_found_for_purging(swapper: Path, tmp_path: Path) -> None:
+    for name in ("a.onnx", "c.safetensors", "model"):
+        list(export(swapper, tmp_path / name, name="new"))
+    shutil.copy(tmp_path / "a.onnx", tmp_path / "b.dfm")  # which is an ONNX file too
+    (tmp_path / "notes.md").write_text("not of this record")
+    for manifest in tmp_path.glob("*.c2pa"):
+        manifest.unlink()  # the files themselves say it too; DeepFaceLab's say it in their manifests only
+    found = list(derived(consented.said()["source"]["record"], tmp_path))
+    assert {each.path.name: each.kind for each in found if each.path.parent == tmp_path} == {
+        "a.md": "model card",
+        "a.onnx": "model",
+        "b.dfm": "model",
+        "c.md": "model card",
+        "c.safetensors": "model",
+    }
+    assert len([each for each in found if each.path.parent.name == "model"]) == 5
+    assert not list(derived("ef" * 32, tmp_path))
+    for each in found:
+        remove(each)
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["notes.md"]
 
 
 def test_without_a_record_it_is_exported_and_said(swapper: Path, tmp_path: Path) -> None:

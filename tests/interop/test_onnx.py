@@ -17,6 +17,7 @@ from understudy.interop import onnx as exporting
 from understudy.interop.deepfacelab import choose_model, read_model
 from understudy.interop.exporting import export
 from understudy.models import MODELS
+from understudy.provenance.verify import verify
 from understudy.training.rundir import SwapperFiles, save_swapper
 
 CONTEXT = Context(device=torch.device("cpu"), weights=NoWeights())
@@ -95,6 +96,8 @@ def test_half_precision_is_half_the_file_and_nearly_the_same(df):
 
 def test_the_file_and_its_card_say_what_it_is(df):
     folder = df[0]
+    answer = verify(folder / "a.onnx")
+    assert (answer.verdict, answer.manifest) == ("intact", "beside")
     proto = onnx.load(folder / "a.onnx")
     said = {entry.key.removeprefix("understudy."): entry.value for entry in proto.metadata_props}
     assert said["what"] == "face-swapping model"
@@ -173,7 +176,7 @@ def test_a_number_of_faces_that_is_not_free_is_noticed(df, tmp_path, monkeypatch
 
 
 @pytest.mark.parametrize("missing", ["onnx", "onnxruntime", "onnxscript"])
-def test_a_missing_package_is_named_with_its_remedy(missing, tmp_path, monkeypatch):
+def test_a_missing_package_is_named_with_its_remedy(missing, df, tmp_path, monkeypatch):
     real = importlib.import_module
 
     def without(name, *more):
@@ -183,7 +186,8 @@ def test_a_missing_package_is_named_with_its_remedy(missing, tmp_path, monkeypat
 
     monkeypatch.setattr(importlib, "import_module", without)
     with pytest.raises(ConfigError, match=rf"needs {missing}, .*pip install 'understudy\[onnx\]'"):
-        exported(tmp_path / "run", tmp_path / "a.onnx")
+        exported(df[0] / "run", tmp_path / "a.onnx")
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_folder_is_deepfacelabs(tmp_path):

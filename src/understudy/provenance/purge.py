@@ -14,15 +14,16 @@ from understudy.provenance.manifest import DETACHED, EMBEDDABLE, list_path, mani
 from understudy.provenance.standing import FILE
 from understudy.provenance.verify import read_consent
 
-MODELS = (".safetensors", ".onnx")
-_HEAD = 1 << 20  # where the header of a model file ends at the latest that is searched
+MODELS = (".safetensors", ".onnx", ".dfm", ".npy", ".dat")
+"""Endings of what training and export write; DeepFaceLab's have their manifest only."""
+_ENDS = 1 << 20  # bytes that are searched: safetensors say it in their first ones, ONNX in their last
 
 
 @dataclass(frozen=True)
 class Derived:
     """Something that derives from a record."""
 
-    kind: Literal["face set", "run", "model", "result"]
+    kind: Literal["face set", "run", "model", "model card", "result"]
     path: Path
 
 
@@ -44,6 +45,8 @@ def derived(record: str, folder: Path) -> Iterator[Derived]:
                 yield Derived(kind, path)
         elif path.suffix.lower() in MODELS and _mentions(record, path):
             yield Derived("model", path)
+        elif path.suffix.lower() == ".md" and record in path.read_text("utf-8", errors="replace"):
+            yield Derived("model card", path)
         elif path.suffix.lower() in (*EMBEDDABLE, *DETACHED) and record in read_consent(path):
             yield Derived("result", path)
         elif path.suffix == ".sha256" and record in read_consent(path):
@@ -84,9 +87,13 @@ def _kind_of_folder(record: str, folder: Path) -> Literal["face set", "run"] | N
 
 
 def _mentions(record: str, path: Path) -> bool:
-    """Whether a model file's header, or its card beside it, names the record."""
+    """Whether a model file, what lies beside it, or its manifest names the record."""
     with path.open("rb") as file:
-        if record.encode() in file.read(_HEAD):
+        head = file.read(_ENDS)
+        file.seek(max(0, path.stat().st_size - _ENDS))
+        if record.encode() in head or record.encode() in file.read(_ENDS):
             return True
     cards = (path.with_suffix(".json"), sidecar_path(path))
-    return any(card.is_file() and record in card.read_text("utf-8", errors="replace") for card in cards)
+    if any(card.is_file() and record in card.read_text("utf-8", errors="replace") for card in cards):
+        return True
+    return manifest_path(path).is_file() and record in read_consent(path)
