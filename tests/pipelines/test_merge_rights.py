@@ -15,10 +15,12 @@ from merge_footage import Footage, make_faces, make_footage
 from understudy.errors import ConfigError, ConsentError, OutputError
 from understudy.events import Event, Warned
 from understudy.pipelines.merge import MergeSettings, merge, parts_folder
+from understudy.pipelines.merge_plan import MergePlan
 from understudy.pipelines.merge_rights import public, stretches
 from understudy.provenance.audit import AuditLog
 from understudy.provenance.consent import ConsentStore
 from understudy.provenance.keys import KeyStore
+from understudy.provenance.labels import file_hash
 from understudy.provenance.signer import SigningSettings
 from understudy.provenance.standing import FILE
 from understudy.provenance.store import ManifestStore
@@ -173,6 +175,51 @@ def test_a_record_attached_after_training_counts_when_the_face_set_is_named(
     mixed = Footage(footage.target, footage.faces, tmp_path / "other" / "swapper")
     with pytest.raises(ConfigError, match="is not the face set that this model was trained on"):
         run(mixed, tmp_path / "no.mp4", dataclasses.replace(LOSSLESS, source_faces=source.path))
+
+
+def test_everybody_in_the_cast_counts(footage: Footage, bare: Footage, tmp_path: Path) -> None:
+    """Two persons, the second with a swapper of its own: the strictest label holds, each record is named."""
+    two = make_faces(tmp_path / "two", footage.target, 10, lambda _: [(45, 60, 0.2), (115, 60, 0.2)])
+    files, other = load_swapper_files(footage.swapper), consented.agreement(disclosure="eu-modified")
+    about = consented.said(other)
+    about["source"]["faces"] = "ef" * 32
+    save_swapper(tmp_path / "second" / "swapper", files, consent=about)
+
+    def cast(swapper: Path, whom: str = "person", number: int = 1) -> MergePlan:
+        entry = {whom: number, "swapper": str(swapper)}
+        return MergePlan({"version": 1, "cast": [entry]}, tmp_path / "merge.toml")
+
+    mine, output = Footage(footage.target, two, footage.swapper), tmp_path / "out.mp4"
+    second = tmp_path / "second" / "swapper"
+    run(mine, output, persons=(0, 1), plan=cast(second))
+    assert corner(output).min() > 0.05, "the first swapper's record alone owes no label"
+    answer = verify(output, mark="no")
+    assert answer.verdict == "intact"
+    assert answer.consent is not None
+    assert answer.consent["records"] == [consented.said()["source"]["record"], other.record.hash]
+    assert answer.consent["label"] == "eu-modified"
+    assert [each.hash for each in answer.origins if each.relation == "componentOf"] == ["cd" * 32, "ef" * 32]
+    (settings,) = [
+        each["parameters"]["org.understudy.settings"] for each in answer.actions if "changes" in each
+    ]
+    assert json.loads(settings)["cast"] == [file_hash(second / "weights.safetensors")]
+    assert "swapper" not in json.loads(settings), "no path of this machine"
+
+    events = run(mine, tmp_path / "bare.mp4", persons=(0, 1), plan=cast(bare.swapper))
+    assert any("says of no consent record of its source" in message for message in said(events))
+    answer = verify(tmp_path / "bare.mp4", mark="no")
+    assert answer.consent is not None
+    assert (answer.consent["lane"], answer.consent["label"]) == ("none", "eu-modified-always")
+
+    run(mine, tmp_path / "alone.mp4", persons=(0,), plan=cast(second, "track", 7))
+    answer = verify(tmp_path / "alone.mp4", mark="no")
+    assert answer.consent is not None
+    assert answer.consent["records"] == [consented.said()["source"]["record"]], "nobody of the cast is in it"
+
+    ConsentStore().withdraw(other)
+    with pytest.raises(ConsentError, match=f"{other.record.id} was withdrawn"):
+        run(mine, tmp_path / "no.mp4", persons=(0, 1), plan=cast(second))
+    assert not parts_folder(tmp_path / "no.mp4").exists()
 
 
 def test_a_key_that_cannot_sign_is_found_before_the_work(

@@ -93,7 +93,8 @@ def merge(
     info = yield from _checked_footage(target, output, settings, frames)
     chosen = faces.choose(_persons(faces, persons, plan))
     _check_faces(chosen, target)
-    rights = MergeRights(weights_file(swapper_folder), target, chosen, output, info, settings, frames[0])
+    weights, cast = weights_file(swapper_folder), _cast(chosen, target, plan)
+    rights = MergeRights(weights, target, chosen, output, info, settings, frames[0], cast)
     yield from rights.begin()
     stations, finish = (*rights.stations, *stations), (*finish, rights.finish)
     order = RenderOrder(
@@ -268,6 +269,15 @@ def _persons(faces: FaceSet, persons: tuple[int, ...] | None, plan: MergePlan | 
         else:
             chosen |= dict.fromkeys(record.person for record in faces.records if entry.fits(record))
     return tuple(chosen)
+
+
+def _cast(faces: FaceSet, target: Path, plan: MergePlan | None) -> list[Path]:
+    """Weights of the plan's further swappers that have a face to put in."""
+    if plan is None or not plan.cast:
+        return []
+    records = (record for found in faces.for_merging(target.name).values() for record in found)
+    places = dict.fromkeys(map(plan.swapper_of, records))
+    return [weights_file(place) for place in places if place is not None]
 
 
 def _check_frames(frames: tuple[int, int | None], info: VideoInfo) -> Iterator[Event]:

@@ -200,6 +200,10 @@ class MergePlan:
             )
         return CastEntry(swapper=self.path.parent / head.swapper, person=head.person, track=head.track)
 
+    def swapper_of(self, record: FaceRecord) -> Path | None:
+        """The further swapper that a face is for; None: the one of the command."""
+        return next((entry.swapper for entry in reversed(self.cast) if entry.fits(record)), None)
+
     def for_faces(self, common: CompositeSettings) -> PlannedSettings:
         """The settings of every face.
 

@@ -248,11 +248,14 @@ def settings_of(order: RenderOrder) -> FaceSettings:
 
 def _cast(order: RenderOrder, by_frame: Mapping[int, Sequence[FaceRecord]]) -> dict[Path, ByFrame]:
     """Faces by frame, by the swapper that replaces them; the order's own comes first."""
-    entries = order.plan.cast if order.plan else []
-    out: dict[Path, ByFrame] = {order.swapper: {}, **{entry.swapper: {} for entry in entries}}
+    plan = order.plan
+    out: dict[Path, ByFrame] = {
+        order.swapper: {},
+        **{each.swapper: {} for each in (plan.cast if plan else ())},
+    }
     for frame, records in by_frame.items():
         for record in records:
-            place = next((entry.swapper for entry in reversed(entries) if entry.fits(record)), order.swapper)
+            place = (plan.swapper_of(record) if plan else None) or order.swapper
             out[place].setdefault(frame, []).append(record)
     return {place: found for place, found in out.items() if found or place == order.swapper}
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -58,6 +58,7 @@ class MergeRights:
         info: of the footage.
         settings: label, master, key.
         first: number of the first frame that is rendered.
+        cast: weight files of further swappers (``merge.toml``); theirs are the rights of their sources.
 
     Raises:
         ConsentError: a record forbids it.
@@ -73,13 +74,19 @@ class MergeRights:
         info: VideoInfo,
         settings: MergeSettings,
         first: int = 0,
+        cast: Sequence[Path] = (),
     ) -> None:
-        model, said = name_of_model(weights), said_by_model(weights)
-        source = _source(weights, said, settings.source_faces)
-        digest = said.get("source", {}).get("faces", "")
+        model, every = name_of_model(weights), {each: said_by_model(each) for each in (weights, *cast)}
+        digests = dict.fromkeys(said.get("source", {}).get("faces", "") for said in every.values())
         self.rights = Rights(
-            standings=(source, usable(faces.path)), references=(digest,) if len(digest) == 64 else ()
+            standings=(
+                _source(weights, every[weights], settings.source_faces),
+                usable(faces.path),
+                *(_source(each, every[each]) for each in cast),
+            ),
+            references=tuple(digest for digest in digests if len(digest) == 64),
         )
+        self.cast = {"cast": [file_hash(each) for each in cast]} if cast else {}
         owed = self.rights.labels(settings.label)
         if settings.master:
             self.rights.require_master()
@@ -95,7 +102,7 @@ class MergeRights:
             references=self.rights.references,
             model=model,
             model_hash=file_hash(weights),
-            parameters=public(settings),
+            parameters={**public(settings), **self.cast},
             consent=self.rights.records,
             lane=self.rights.lane,
             label=", ".join(self.labels) or "none",
@@ -106,7 +113,8 @@ class MergeRights:
             from understudy.provenance.mark import GROUP, MarkKeys, MarkStation, number_for
 
             secret = MarkKeys().load()
-            facts = (fingerprint((target,)), self.edit.model_hash, output.name, *self.rights.records)
+            models = (self.edit.model_hash, *self.cast.get("cast", ()))
+            facts = (fingerprint((target,)), *models, output.name, *self.rights.records)
             group = group_of(settings.segment, GROUP)  # segments are rendered by themselves
             self.mark = MarkStation(number_for(secret, facts), first=first, group=group)
             said_by_mark = Mark(algorithm=self.mark.marker.algorithm, value=f"{self.mark.number:08x}")
@@ -123,9 +131,12 @@ class MergeRights:
 
     def begin(self) -> Iterator[Event]:
         """What a person should know before the work."""
-        source = self.settings.source_faces
-        folders = (source, self.faces) if source else None
-        if sentence := one_line(self.rights.standings, folders) if folders else self.rights.sentence:
+        source, standings = self.settings.source_faces, self.rights.standings
+        sentence = self.rights.sentence
+        if source:  # one command may mend both face sets; for the cast there are models only
+            further = replace(self.rights, standings=standings[2:]).sentence
+            sentence = "; ".join(filter(None, (one_line(standings[:2], (source, self.faces)), further)))
+        if sentence:
             yield Warned(message=sentence)
         if self.settings.master:
             yield Warned(
@@ -211,6 +222,7 @@ class MergeRights:
             "output": self.output.name,
             "plate": digest,
             "model": self.edit.model_hash,
+            **self.cast,
             "lane": self.edit.lane,
             "records": list(self.edit.consent),
             "label": self.edit.label,
@@ -257,7 +269,9 @@ def trained_on(weights: Path, face_set: Path) -> bool:
     return not digest or any(faces.choose((person,)).digest() == digest for person in faces.persons())
 
 
-def _source(weights: Path, said: Mapping[str, Mapping[str, str]], source_faces: Path | None) -> Standing:
+def _source(
+    weights: Path, said: Mapping[str, Mapping[str, str]], source_faces: Path | None = None
+) -> Standing:
     """On what the source stands: by the face set that is named, or by what the model says."""
     place = weights.resolve().parent.parent if weights.name == "weights.safetensors" else weights
     known = standing_of_model(said.get("source"), place)  # what the model was trained on stays refused

@@ -34,7 +34,7 @@ class Rights:
     """What may be done with a result, and what it owes."""
 
     standings: tuple[Standing, ...]
-    """Of the source and of the target."""
+    """Of the source and of the target, then of the sources of further swappers."""
     references: tuple[str, ...] = ()
     """Hashes of the source's face sets: the identity reference."""
 
