@@ -96,7 +96,6 @@ def merge(
     weights, cast = weights_file(swapper_folder), _cast(chosen, target, plan)
     rights = MergeRights(weights, target, chosen, output, info, settings, frames[0], cast)
     yield from rights.begin()
-    stations, finish = (*rights.stations, *stations), (*finish, rights.finish)
     order = RenderOrder(
         swapper=swapper_folder,
         target=target,
@@ -104,7 +103,7 @@ def merge(
         persons=chosen.chosen,
         output=output,
         settings=settings,
-        stations=stations,
+        stations=(*rights.stations, *stations),
         plan=plan,
         start=frames[0],
         stop=frames[1],
@@ -112,8 +111,8 @@ def merge(
     yield from _fetch(order)
     renderer = Renderer(order)
     _check_records(renderer)
-    key = render_key(swapper_folder, target, settings, chosen, renderer.records, stations, plan, frames)
-    yield from _carry_out(renderer, rights, info, key, finish, facts or {})
+    key = render_key(swapper_folder, target, settings, chosen, renderer.records, order.stations, plan, frames)
+    yield from _carry_out(renderer, rights, info, key, (*finish, rights.finish), facts or {})
 
 
 def _checked_footage(
