@@ -5,13 +5,17 @@ import numpy as np
 import pytest
 import torch
 
+import consented
 from merge_footage import make_footage, make_swapper, one_face
 from understudy.blends.poisson import Poisson
 from understudy.config import merge as changed
-from understudy.errors import ConfigError, NoFaceError
+from understudy.errors import ConfigError, ConsentError, NoFaceError
+from understudy.events import StageDone, Warned
 from understudy.pipelines.composite_settings import CompositeSettings
 from understudy.pipelines.merge import MergeSettings, look
 from understudy.pipelines.merge_preview import parse_trial
+from understudy.provenance.consent import ConsentStore
+from understudy.training.rundir import load_swapper_files, save_swapper
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -58,6 +62,27 @@ def test_a_grid_has_a_column_a_value_and_a_row_a_combination(footage, tmp_path):
     assert np.abs(cells[0][1] - cells[0][0]).mean() > 1
     assert np.abs(cells[0][1] - cells[0][2]).mean() > 0.2  # the blends differ
     assert np.abs(cells[1][1] - cells[1][0]).mean() < 0.5 * np.abs(cells[0][1] - cells[0][0]).mean()
+
+
+def test_without_a_record_of_the_source_the_end_says_that_they_are_working_pictures(footage, tmp_path):
+    save_swapper(tmp_path / "bare" / "swapper", load_swapper_files(footage.swapper))
+    last = []
+    for swapper in (footage.swapper, tmp_path / "bare" / "swapper"):
+        what = (swapper, footage.target, footage.faces, tmp_path / "out.mp4", MergeSettings())
+        *_, end = look(*what, frames=(3, 5), trials=[parse_trial("mask.erode=0,0.4")])
+        last.append(end)
+    assert isinstance(last[0], StageDone)
+    assert isinstance(last[1], Warned)
+    assert "not signed, not for publication" in last[1].message
+
+
+def test_a_withdrawn_record_stops_the_pictures_too(footage, tmp_path):
+    gone = consented.agreement()
+    files = load_swapper_files(footage.swapper)
+    save_swapper(tmp_path / "gone" / "swapper", files, consent=consented.said(gone))
+    ConsentStore().withdraw(gone)
+    with pytest.raises(ConsentError, match="was withdrawn"):
+        shown(footage._replace(swapper=tmp_path / "gone" / "swapper"), tmp_path / "out.mp4")
 
 
 def test_frames_without_any_face_are_refused(footage, tmp_path):

@@ -23,7 +23,7 @@ from understudy.pipelines.merge_plan import MergePlan
 from understudy.pipelines.merge_preview import Trial, preview, try_settings
 from understudy.pipelines.merge_render import Renderer, RenderOrder, Step, publish, settings_of
 from understudy.pipelines.merge_report import Clock, remarks_on, summary_of
-from understudy.pipelines.merge_rights import MergeRights, public
+from understudy.pipelines.merge_rights import MergeRights, public, remark_on_pictures
 from understudy.pipelines.merge_segments import (
     Journal,
     SegmentReport,
@@ -195,8 +195,12 @@ def look(
     """Writes pictures to look at, beside where the result would be; see ``merge`` for the arguments.
 
     ``trials`` are settings to compare; without any it is a contact sheet, and a strip of before and after.
+
+    Raises:
+        ConsentError: the record of the swapper's source was withdrawn, has ended, or was altered.
     """
     one_thread()
+    remark = remark_on_pictures(weights_file(swapper_folder), settings.source_faces)
     chosen = faces.choose(_persons(faces, persons, plan))
     _check_faces(chosen, target)
     order = RenderOrder(
@@ -212,6 +216,8 @@ def look(
     )
     yield from _fetch(order)
     yield from try_settings(order, trials) if trials else preview(order)
+    if remark:
+        yield Warned(message=remark)
 
 
 def _check_faces(faces: FaceSet, target: Path) -> None:

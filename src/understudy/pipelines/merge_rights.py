@@ -269,6 +269,17 @@ def trained_on(weights: Path, face_set: Path) -> bool:
     return not digest or any(faces.choose((person,)).digest() == digest for person in faces.persons())
 
 
+def remark_on_pictures(weights: Path, source_faces: Path | None) -> str:
+    """What is to be said of working pictures; empty if the source has a record, or needs none.
+
+    Raises:
+        ConsentError: its record was withdrawn, has ended, or was altered.
+    """
+    if _source(weights, said_by_model(weights), source_faces).lane != "none":
+        return ""
+    return "working pictures of somebody without a consent record: not signed, not for publication"
+
+
 def _source(
     weights: Path, said: Mapping[str, Mapping[str, str]], source_faces: Path | None = None
 ) -> Standing:
