@@ -48,9 +48,9 @@ def test_pictures_in_pictures_out(server: CommandServer, tmp_path: Path):
     ]
     before, after = (cv2.imread(str(folder / "shot 1005.png")) for folder in (target, output))
     assert before.shape == after.shape
-    changed = (before != after).any(-1)
-    assert 0.01 < changed.mean() < 0.6
-    assert not changed[:8].any()  # far from the face everything is bit-equal
+    away = np.abs(before.astype(int) - after).max(-1)
+    assert 0.01 < (away > 12).mean() < 0.6
+    assert away[-8:].max() <= 6  # far from face and label there is nothing but the invisible mark
 
 
 def test_pictures_to_a_video_and_a_video_to_pictures(server: CommandServer, tmp_path: Path):

@@ -20,15 +20,21 @@ from merge_footage import (
     pictures_of,
 )
 from understudy import config
+from understudy.blends.feather import Feather
 from understudy.errors import ConfigError, FaceSetError, NoFaceError, VideoError
 from understudy.events import StageDone, Warned
+from understudy.pipelines.composite_settings import CompositeSettings
 from understudy.pipelines.merge import MergeSettings, merge
 from understudy.pipelines.merge_plan import MergePlan
 from understudy.video.encoding import Encoding
 from understudy.video.reader import VideoReader
 from understudy.video.writer import VideoWriter
 
-PLAIN = MergeSettings(segment=16, encode=Encoding(lossless=True, preset="ultrafast"))
+PLAIN = MergeSettings(
+    segment=16,
+    composite=CompositeSettings(blend=Feather()),
+    encode=Encoding(lossless=True, preset="ultrafast"),
+)
 
 
 @pytest.fixture(scope="module", autouse=True)

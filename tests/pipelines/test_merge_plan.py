@@ -22,12 +22,15 @@ def plan(text, folder=None):
     return MergePlan(tomllib.loads("version = 1\n" + text), path)
 
 
+PLAIN = CompositeSettings(blend=Feather())
+
+
 def settings(text, record):
-    return plan(text).for_faces(CompositeSettings()).of(record)
+    return plan(text).for_faces(PLAIN).of(record)
 
 
 def test_an_empty_plan_changes_nothing():
-    assert settings("", face(7)) == CompositeSettings()
+    assert settings("", face(7)) == PLAIN
 
 
 @pytest.mark.parametrize(("frame", "inside"), [(119, False), (120, True), (179, True), (180, False)])
@@ -150,7 +153,7 @@ def test_messages_name_file_place_and_what_was_wanted(tmp_path, text, words):
     path = tmp_path / "merge.toml"
     path.write_text(text)
     with pytest.raises(ConfigError) as caught:
-        MergePlan.read(path).for_faces(CompositeSettings())
+        MergePlan.read(path).for_faces(PLAIN)
     assert str(caught.value).startswith(str(path))
     for word in words:
         assert word in str(caught.value)
