@@ -201,3 +201,15 @@ def test_pictures_go_on_too(eager, stills, tmp_path):
     assert any("2 parts" in e.message or "1 parts" in e.message for e in events if isinstance(e, Warned))
     assert not parts_folder(output).exists()
     assert isinstance(events[-1], StageDone)
+
+
+def test_a_run_can_be_named_for_its_swapper(tmp_path):
+    footage = make_footage(tmp_path, frames=2)
+    made = {}
+    for name, place in (("run", footage.swapper.parent), ("swapper", footage.swapper)):
+        output = tmp_path / name / "out.mp4"
+        output.parent.mkdir()
+        list(merge(place, footage.target, footage.faces, output, MergeSettings()))
+        made[name] = json.loads(output.with_name("out.mp4.json").read_text())["swapper"]
+    assert made["run"] == made["swapper"]
+    assert made["run"]["run"] == footage.swapper.parent.name

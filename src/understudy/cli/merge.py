@@ -30,7 +30,7 @@ class Command(MergeSettings):
     """The command's flags."""
 
     swapper: Path | None = None
-    """The swapper folder of a run."""
+    """A run, the swapper folder in it, or its weights."""
     target: Path | None = None
     """The footage: a video or a folder of pictures (-t)."""
     faces: Path | None = None

@@ -29,7 +29,7 @@ from understudy.pipelines.segmentation import load_segmenter
 from understudy.pipelines.setup import make_context
 from understudy.provenance.labels import file_hash
 from understudy.training.preview import write_png
-from understudy.training.segmenter import weights_file
+from understudy.training.rundir import weights_file
 
 STAGE = "masks"
 SHEET = "masks.png"

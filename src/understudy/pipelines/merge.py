@@ -30,13 +30,13 @@ from understudy.pipelines.merge_segments import (
     open_journal,
     parts_folder,
     render_key,
-    weights_file,
 )
 from understudy.pipelines.merge_settings import STAGE, Finish, MergeSettings, Station, check_merge
 from understudy.pipelines.merge_workers import render_in_processes
 from understudy.pipelines.setup import fetch_weights, one_thread
 from understudy.provenance.labels import container_tags, file_hash, fingerprint, write_sidecar
 from understudy.segmenters import SEGMENTERS
+from understudy.training.rundir import weights_file
 from understudy.video.info import VideoInfo
 from understudy.video.join import join_parts
 from understudy.video.writer import is_folder
@@ -49,7 +49,6 @@ __all__ = [
     "look",
     "merge",
     "parts_folder",
-    "weights_file",
 ]
 
 
@@ -70,7 +69,7 @@ def merge(
     """Writes the swapped video.
 
     Args:
-        swapper_folder: ``swapper`` of a run, or its weight file.
+        swapper_folder: a run, ``swapper`` in it, or its weight file.
         target: the footage: a video or a folder of images.
         faces: its face set.
         output: a video file, or a folder for images.
@@ -89,6 +88,7 @@ def merge(
         OutputError: the output cannot be written or signed.
     """
     one_thread()
+    swapper_folder = _swapper(swapper_folder)
     durable.sweep(output.resolve().parent)  # what calls left there that were killed
     info = yield from _checked_footage(target, output, settings, frames)
     chosen = faces.choose(_persons(faces, persons, plan))
@@ -200,6 +200,7 @@ def look(
         ConsentError: the record of the swapper's source was withdrawn, has ended, or was altered.
     """
     one_thread()
+    swapper_folder = _swapper(swapper_folder)
     remark = remark_on_pictures(weights_file(swapper_folder), settings.source_faces)
     chosen = faces.choose(_persons(faces, persons, plan))
     _check_faces(chosen, target)
@@ -218,6 +219,11 @@ def look(
     yield from try_settings(order, trials) if trials else preview(order)
     if remark:
         yield Warned(message=remark)
+
+
+def _swapper(place: Path) -> Path:
+    """The swapper of a run, where the run itself was named."""
+    return place / "swapper" if (place / "swapper").is_dir() else place
 
 
 def _check_faces(faces: FaceSet, target: Path) -> None:

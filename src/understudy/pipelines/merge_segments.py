@@ -26,6 +26,7 @@ from understudy.faces.faceset import FaceRecord, FaceSet
 from understudy.pipelines.merge_plan import MergePlan
 from understudy.pipelines.merge_settings import MergeSettings, Station
 from understudy.provenance.labels import file_hash, fingerprint
+from understudy.training.rundir import weights_file
 from understudy.video.writer import is_folder
 
 NOT_IN_KEY = ("device", "workers", "cluster", "sign", "source_faces")
@@ -226,11 +227,6 @@ def parts_folder(output: Path) -> Path:
 def part_name(output: Path, number: int) -> str:
     """Name of a segment's file, or of its folder where the result is one."""
     return f"{number:06d}{'' if is_folder(output) else output.suffix}"
-
-
-def weights_file(swapper: Path) -> Path:
-    """The weight file of a swapper folder, or the file itself."""
-    return swapper / "weights.safetensors" if swapper.is_dir() else swapper
 
 
 def render_key(

@@ -23,8 +23,8 @@ from understudy.training.loop import LoopSettings, Trainer
 from understudy.training.mask_augment import MaskAugmentation
 from understudy.training.mask_task import FIGURE, MaskFeed, MaskTask
 from understudy.training.optim import OptimizerSettings
-from understudy.training.rundir import RunFolder, load_swapper_files, make_origin
-from understudy.training.segmenter import TrainableSegmenter, TrainedSegmenter, weights_file
+from understudy.training.rundir import RunFolder, load_swapper_files, make_origin, weights_file
+from understudy.training.segmenter import TrainableSegmenter, TrainedSegmenter
 from understudy.training.store import FaceStore, Framed, available_memory, bytes_of
 
 KINDS = ("labelled", "drawn")

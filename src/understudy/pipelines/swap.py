@@ -28,7 +28,7 @@ from understudy.image.color import frame_to_rgb8
 from understudy.pipelines import train as training
 from understudy.pipelines.extract import ExtractSettings, describe_picture, extract
 from understudy.pipelines.footage import open_footage
-from understudy.pipelines.merge import MergeSettings, check_merge, merge, weights_file
+from understudy.pipelines.merge import MergeSettings, check_merge, merge
 from understudy.pipelines.merge_plan import MergePlan, find_plan
 from understudy.pipelines.merge_rights import standings_of, trained_on
 from understudy.pipelines.project import Project
@@ -41,7 +41,7 @@ from understudy.pipelines.setup import (
 )
 from understudy.pipelines.train import TrainSettings
 from understudy.provenance.labels import file_hash, fingerprint
-from understudy.training.rundir import RunFolder
+from understudy.training.rundir import RunFolder, weights_file
 from understudy.video.info import VideoInfo
 from understudy.weights import WEIGHTS
 

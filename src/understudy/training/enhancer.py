@@ -22,6 +22,7 @@ import understudy
 from understudy import config, durable
 from understudy.contracts import Context
 from understudy.errors import CheckpointError, ConfigError, WeightsError
+from understudy.training import rundir
 from understudy.training.process import resolve_precision
 from understudy.training.rundir import FORMAT, SwapperFiles, load_swapper_files
 from understudy.training.tensors import write_tensors
@@ -148,10 +149,7 @@ def weights_file(place: Path | None) -> Path:
                 "give its file"
             )
         return own
-    for folder in (place / "swapper", place):
-        if (folder / "weights.safetensors").is_file():
-            return folder / "weights.safetensors"
-    return place
+    return rundir.weights_file(place)
 
 
 def write_enhancer(run: Path, file: Path) -> None:

@@ -202,16 +202,24 @@ def save_swapper(folder: Path, swapper: SwapperFiles, **more: object) -> None:
     durable.write_text(folder / "swapper.toml", to_toml(about))
 
 
+def weights_file(place: Path) -> Path:
+    """The file of weights of a run, of the folder in it, or the file itself."""
+    for folder in (place / "swapper", place):
+        if (folder / "weights.safetensors").is_file():
+            return folder / "weights.safetensors"
+    return place / "weights.safetensors" if place.is_dir() else place
+
+
 def load_swapper_files(folder: Path) -> SwapperFiles:
     """What ``save_swapper`` wrote, verified.
 
     Args:
-        folder: a ``swapper`` folder, or its ``weights.safetensors``.
+        folder: a run, its ``swapper`` folder, or the ``weights.safetensors`` in it.
 
     Raises:
         CheckpointError: missing, torn, altered or of another version.
     """
-    file = folder / "weights.safetensors" if folder.is_dir() else folder
+    file = weights_file(folder)
     weights, metadata = read_tensors(file)
     try:
         about: dict[str, Any] = json.loads(metadata["swapper"])

@@ -20,7 +20,7 @@ from understudy import config
 from understudy.contracts import Context, CropMode
 from understudy.errors import CheckpointError, ConfigError, WeightsError
 from understudy.training.process import resolve_precision
-from understudy.training.rundir import load_swapper_files
+from understudy.training.rundir import load_swapper_files, weights_file
 
 LEAST = 0.1
 """Probabilities below count as 0: a network's background is never quite empty."""
@@ -153,11 +153,3 @@ def _resize(pictures: Tensor, side: int) -> Tensor:
     if pictures.shape[-1] == side:
         return pictures
     return F.interpolate(pictures, (side, side), mode="bilinear", antialias=True)
-
-
-def weights_file(place: Path) -> Path:
-    """The file of weights of a run, of the folder in it, or the file itself."""
-    for folder in (place / "swapper", place):
-        if (folder / "weights.safetensors").is_file():
-            return folder / "weights.safetensors"
-    return place
