@@ -317,6 +317,7 @@ class _Job:
             "swapper": file_hash(weights),
             "settings": {k: v for k, v in config.dump(self.settings.merge).items() if k not in made_alike},
             "plan": plan.data if plan else None,
+            "cast": [file_hash(weights_file(entry.swapper)) for entry in plan.cast] if plan else [],
             "standing": standings_of(project.source_faces, project.target_faces),
             "target": self.prints["target"],
             "persons": list(target.chosen),
