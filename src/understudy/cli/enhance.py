@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
-import itertools
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from rich.markup import escape
 
 from understudy import config
+from understudy.cli.actions import Actions, dispatch, faces_first
 from understudy.cli.show import console, follow
 from understudy.cli.stoppable import exit_code, follow_stoppable
 from understudy.cli.words import seconds_of
@@ -57,39 +55,19 @@ class Show:
 
 def run(arguments: Sequence[str]) -> int:
     """Runs the command."""
-    if not arguments or arguments[0] in ("-h", "--help"):
-        sys.stdout.write(_help() + "\n")
-        return 0 if arguments else 2
-    name, *rest = arguments
-    if name not in _ACTIONS:
-        near = difflib.get_close_matches(name, _ACTIONS, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise ConfigError(f"enhance: wanted {', '.join(_ACTIONS)}, got {name!r}{hint}")
-    first = list(itertools.takewhile(lambda word: not word.startswith("-"), rest))
-    return _ACTIONS[name][0]((["--faces", *first] if first else []) + rest[len(first) :])
-
-
-def _help() -> str:
-    lines = [
-        "usage: understudy enhance ACTION [FACES ...] [OPTIONS]",
-        "",
-        "A small network that draws a swapped face larger than the swapper made it.",
-        "",
-        "actions:",
-        *(f"  {name:<7}{sentence}" for name, (_, sentence) in _ACTIONS.items()),
-        "",
-        "understudy enhance ACTION --help explains an action. Start with:",
-        "  understudy enhance train faces/source --time 30m -o enhancer.safetensors",
-        "  understudy merge ... --composite.detail.enhancer superres \\",
-        "      --composite.detail.enhancer.file enhancer.safetensors",
-    ]
-    return "\n".join(lines)
+    words = "A small network that draws a swapped face larger than the swapper made it."
+    begin = (
+        "understudy enhance train faces/source --time 30m -o enhancer.safetensors",
+        "understudy merge ... --composite.detail.enhancer superres \\",
+        "    --composite.detail.enhancer.file enhancer.safetensors",
+    )
+    return dispatch("enhance", arguments, _ACTIONS, words, begin, "[FACES ...] ")
 
 
 def _train(arguments: Sequence[str]) -> int:
     command = config.parse(
         Train(),
-        arguments,
+        faces_first(arguments),
         prog="understudy enhance train",
         description="Train a network on faces that are made small and bad, to draw them as they were. Ctrl-C "
         "saves and ends; the same command goes on as if never stopped.",
@@ -125,7 +103,7 @@ def _train(arguments: Sequence[str]) -> int:
 def _show(arguments: Sequence[str]) -> int:
     command = config.parse(
         Show(),
-        arguments,
+        faces_first(arguments),
         prog="understudy enhance show",
         description="Write a sheet of faces: made small, interpolated, drawn by the network, as they were.",
     )
@@ -141,7 +119,7 @@ def _show(arguments: Sequence[str]) -> int:
     return 0
 
 
-_ACTIONS: dict[str, tuple[Callable[[Sequence[str]], int], str]] = {
+_ACTIONS: Actions = {
     "train": (_train, "Train a network on the source's faces, on performers, or on both."),
     "show": (_show, "Write a sheet of faces before and after."),
 }

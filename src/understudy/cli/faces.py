@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import difflib
 import itertools
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from rich.markup import escape
 
 from understudy import config
+from understudy.cli.actions import Actions, dispatch
 from understudy.cli.show import console, follow
 from understudy.errors import ConfigError, VideoError
 
@@ -31,30 +31,9 @@ class Report:
 
 def run(arguments: Sequence[str]) -> int:
     """Runs the command."""
-    if not arguments or arguments[0] in ("-h", "--help"):
-        sys.stdout.write(_help() + "\n")
-        return 0 if arguments else 2
-    name, *rest = arguments
-    if name not in _ACTIONS:
-        near = difflib.get_close_matches(name, _ACTIONS, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise ConfigError(f"faces: wanted {', '.join(_ACTIONS)}, got {name!r}{hint}")
-    return _ACTIONS[name][0](rest)
-
-
-def _help() -> str:
-    lines = [
-        "usage: understudy faces ACTION [OPTIONS]",
-        "",
-        "What is in a face set, and whether it is enough for the shot.",
-        "",
-        "actions:",
-        *(f"  {name:<8}{sentence}" for name, (_, sentence) in _ACTIONS.items()),
-        "",
-        "understudy faces ACTION --help explains an action. Start with:",
-        "  understudy faces report faces/source --for faces/target",
-    ]
-    return "\n".join(lines)
+    words = "What is in a face set, and whether it is enough for the shot."
+    begin = ("understudy faces report faces/source --for faces/target",)
+    return dispatch("faces", arguments, _ACTIONS, words, begin, "")
 
 
 def _report(arguments: Sequence[str]) -> int:
@@ -85,6 +64,6 @@ def _report(arguments: Sequence[str]) -> int:
     return 0
 
 
-_ACTIONS: dict[str, tuple[Callable[[Sequence[str]], int], str]] = {
+_ACTIONS: Actions = {
     "report": (_report, "Say what a source's faces lack of what a shot needs."),
 }

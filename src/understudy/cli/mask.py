@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
-import itertools
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from rich.markup import escape
 
 from understudy import config
+from understudy.cli.actions import Actions, dispatch, faces_first
 from understudy.cli.show import console, follow
 from understudy.cli.stoppable import exit_code, follow_stoppable
 from understudy.cli.words import seconds_of
@@ -75,37 +73,12 @@ class Show:
 
 def run(arguments: Sequence[str]) -> int:
     """Runs the command."""
-    if not arguments or arguments[0] in ("-h", "--help"):
-        sys.stdout.write(_help() + "\n")
-        return 0 if arguments else 2
-    name, *rest = arguments
-    if name not in _ACTIONS:
-        near = difflib.get_close_matches(name, _ACTIONS, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise ConfigError(f"mask: wanted {', '.join(_ACTIONS)}, got {name!r}{hint}")
-    return _ACTIONS[name][0](_named(rest))
-
-
-def _help() -> str:
-    lines = [
-        "usage: understudy mask ACTION [FACES ...] [OPTIONS]",
-        "",
-        "Which pixels of a crop are face and which are hair, a hand or a cup before it.",
-        "",
-        "actions:",
-        *(f"  {name:<8}{sentence}" for name, (_, sentence) in _ACTIONS.items()),
-        "",
-        "understudy mask ACTION --help explains an action. Start with:",
-        "  understudy mask train --performers 40 --time 2h -o runs/mask",
-        "  understudy mask apply faces/target --segmenter runs/mask",
-    ]
-    return "\n".join(lines)
-
-
-def _named(arguments: Sequence[str]) -> list[str]:
-    """The words before the first flag are face sets."""
-    first = list(itertools.takewhile(lambda word: not word.startswith("-"), arguments))
-    return (["--faces", *first] if first else []) + list(arguments[len(first) :])
+    words = "Which pixels of a crop are face and which are hair, a hand or a cup before it."
+    begin = (
+        "understudy mask train --performers 40 --time 2h -o runs/mask",
+        "understudy mask apply faces/target --segmenter runs/mask",
+    )
+    return dispatch("mask", arguments, _ACTIONS, words, begin, "[FACES ...] ")
 
 
 def _open(paths: Sequence[Path], action: str) -> list[FaceSet]:
@@ -117,7 +90,7 @@ def _open(paths: Sequence[Path], action: str) -> list[FaceSet]:
 def _train(arguments: Sequence[str]) -> int:
     command = config.parse(
         Train(),
-        arguments,
+        faces_first(arguments),
         prog="understudy mask train",
         description="Train a mask network on labelled faces, on performers, or on both. Ctrl-C saves and "
         "ends; the same command goes on as if never stopped.",
@@ -152,7 +125,7 @@ def _train(arguments: Sequence[str]) -> int:
 def _apply(arguments: Sequence[str]) -> int:
     command = config.parse(
         Apply(),
-        arguments,
+        faces_first(arguments),
         prog="understudy mask apply",
         description="Write a mask for every face that has none. An interrupted call goes on where it was.",
     )
@@ -168,7 +141,7 @@ def _apply(arguments: Sequence[str]) -> int:
 def _remove(arguments: Sequence[str]) -> int:
     command = config.parse(
         Remove(),
-        arguments,
+        faces_first(arguments),
         prog="understudy mask remove",
         description="Remove the masks that a segmenter made. Polygons are never removed.",
     )
@@ -180,7 +153,7 @@ def _remove(arguments: Sequence[str]) -> int:
 def _show(arguments: Sequence[str]) -> int:
     command = config.parse(
         Show(),
-        arguments,
+        faces_first(arguments),
         prog="understudy mask show",
         description="Count the masks of face sets and write a sheet of them: green a segmenter's, yellow a "
         "person's.",
@@ -196,7 +169,7 @@ def _show(arguments: Sequence[str]) -> int:
     return 0
 
 
-_ACTIONS: dict[str, tuple[Callable[[Sequence[str]], int], str]] = {
+_ACTIONS: Actions = {
     "train": (_train, "Train a mask network on labelled faces and on performers."),
     "apply": (_apply, "Write masks into face sets with a trained network."),
     "remove": (_remove, "Remove the masks that a network made."),
