@@ -91,8 +91,7 @@ def merge(
     swapper_folder = _swapper(swapper_folder)
     durable.sweep(output.resolve().parent)  # what calls left there that were killed
     info = yield from _checked_footage(target, output, settings, frames)
-    chosen = faces.choose(_persons(faces, persons, plan))
-    _check_faces(chosen, target)
+    chosen = _checked(faces.choose(_persons(faces, persons, plan)), target)
     weights, cast = weights_file(swapper_folder), _cast(chosen, target, plan)
     rights = MergeRights(weights, target, chosen, output, info, settings, frames[0], cast)
     yield from rights.begin()
@@ -202,8 +201,7 @@ def look(
     one_thread()
     swapper_folder = _swapper(swapper_folder)
     remark = remark_on_pictures(weights_file(swapper_folder), settings.source_faces)
-    chosen = faces.choose(_persons(faces, persons, plan))
-    _check_faces(chosen, target)
+    chosen = _checked(faces.choose(_persons(faces, persons, plan)), target)
     order = RenderOrder(
         swapper=swapper_folder,
         target=target,
@@ -226,8 +224,8 @@ def _swapper(place: Path) -> Path:
     return place / "swapper" if (place / "swapper").is_dir() else place
 
 
-def _check_faces(faces: FaceSet, target: Path) -> None:
-    """Refuses a face set that is of another file of this name, or of a part of it only.
+def _checked(faces: FaceSet, target: Path) -> FaceSet:
+    """The face set, unless it is of another file of this name, or of a part of it only.
 
     Raises:
         FaceSetError: it is.
@@ -245,6 +243,7 @@ def _check_faces(faces: FaceSet, target: Path) -> None:
         )
     if missing := set(faces.chosen) - set(faces.persons()):
         raise NoFaceError(f"{faces.path} has the persons {sorted(faces.persons())}, not {sorted(missing)}")
+    return faces
 
 
 def _facts(renderer: Renderer, target: Path, settings: MergeSettings) -> dict[str, Any]:
