@@ -28,9 +28,18 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from understudy.training import process
+
+if TYPE_CHECKING:  # torch is loaded in the child only, after its memory is settled
+    import torch
+    from torch import Tensor
+
+    from understudy.learning import Batch, Reconstruction, Sample
+    from understudy.nn.wiring import DfNetwork
+    from understudy.training.optim import Stepper
+    from understudy.training.task import SwapTask
 
 WIDE = {"ae_dims": 256, "e_dims": 64, "d_dims": 64, "d_mask_dims": 22}
 """DeepFaceLab's defaults for SAEHD."""
@@ -52,7 +61,7 @@ REVAMPED = {"df-ud-128": 1.8 * 2.4, "liae-ud-128": 1.8 * 3.7}
 """Seconds a step of the peer, batch 4 a side, one thread."""
 
 
-def task_of(chosen: dict[str, Any]) -> tuple[Any, Any]:
+def task_of(chosen: dict[str, Any]) -> tuple[SwapTask, Stepper]:
     """The task on random textures and what updates its weights."""
     import torch
 
@@ -95,7 +104,7 @@ def task_of(chosen: dict[str, Any]) -> tuple[Any, Any]:
     return task, stepper
 
 
-def apart(network: Any, source: Any, target: Any) -> Any:  # noqa: ANN401  # torch is loaded in the child only
+def apart(network: DfNetwork, source: Tensor, target: Tensor) -> Reconstruction:
     """DF's way for each person alone, as ``nn.wiring`` would do it without sharing a batch."""
     from understudy.learning import Drawing, Reconstruction
 
@@ -157,7 +166,9 @@ def child(chosen: dict[str, Any]) -> None:
     )
 
 
-def one_step(task: Any, stepper: Any, chosen: dict[str, Any], device: Any, step: int) -> dict[str, float]:  # noqa: ANN401  # torch is loaded in the child only
+def one_step(
+    task: SwapTask, stepper: Stepper, chosen: dict[str, Any], device: torch.device, step: int
+) -> dict[str, float]:
     """One step in its parts, seconds each, the device waited for after each."""
     marks = [time.perf_counter()]
     batch = task.batch(step)
@@ -171,7 +182,7 @@ def one_step(task: Any, stepper: Any, chosen: dict[str, Any], device: Any, step:
     return {part: b - a for part, a, b in zip(PARTS, marks[:-1], marks[1:], strict=True)}
 
 
-def loss_of(task: Any, batch: Any, chosen: dict[str, Any], device: Any) -> Any:  # noqa: ANN401  # as above
+def loss_of(task: SwapTask, batch: Batch, chosen: dict[str, Any], device: torch.device) -> Tensor:
     """The sum of the losses."""
     import torch
 
@@ -181,13 +192,13 @@ def loss_of(task: Any, batch: Any, chosen: dict[str, Any], device: Any) -> Any: 
         return torch.stack(list(task.losses(batch).values())).sum()
 
 
-def contiguous(batch: Any) -> Any:  # noqa: ANN401  # as above
+def contiguous(batch: Batch) -> Batch:
     """The batch with every picture channel by channel in memory."""
     import dataclasses
 
     import torch
 
-    def turned(sample: Any) -> Any:  # noqa: ANN401  # as above
+    def turned(sample: Sample) -> Sample:
         given = {item.name: getattr(sample, item.name) for item in dataclasses.fields(sample)}
         return dataclasses.replace(
             sample, **{k: v.contiguous() for k, v in given.items() if isinstance(v, torch.Tensor)}
@@ -196,7 +207,7 @@ def contiguous(batch: Any) -> Any:  # noqa: ANN401  # as above
     return dataclasses.replace(batch, source=turned(batch.source), target=turned(batch.target))
 
 
-def count_flops(task: Any, chosen: dict[str, Any], device: Any) -> int:  # noqa: ANN401  # as above
+def count_flops(task: SwapTask, chosen: dict[str, Any], device: torch.device) -> int:
     """Floating-point operations of one forward and backward."""
     from torch.utils.flop_counter import FlopCounterMode
 
@@ -206,7 +217,7 @@ def count_flops(task: Any, chosen: dict[str, Any], device: Any) -> int:  # noqa:
     return counter.get_total_flops()
 
 
-def idle_share(task: Any, stepper: Any, chosen: dict[str, Any], device: Any) -> float:  # noqa: ANN401  # as above
+def idle_share(task: SwapTask, stepper: Stepper, chosen: dict[str, Any], device: torch.device) -> float:
     """Share of the wall time in which a GPU ran nothing, over steps that nobody waits for."""
     import torch
     from torch.profiler import ProfilerActivity, profile

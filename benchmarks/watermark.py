@@ -42,7 +42,7 @@ from understudy.pipelines.setup import one_thread
 from understudy.provenance.codeword import SYMBOLS, bits_of, symbols_of, sync_symbols
 from understudy.provenance.mark import FOUND
 from understudy.provenance.marker import tail
-from understudy.provenance.spread import SpreadMarker, compare, read_pooled
+from understudy.provenance.spread import SpreadGatherer, SpreadMarker, compare, read_pooled
 from understudy.training.process import keep_pages
 from understudy.video.layout import layout_of
 from understudy.video.reader import open_reader
@@ -235,7 +235,7 @@ def ours(name: str, frames: list[Frame], figures: Figures) -> None:
         figures[f"{name}: {crop}, H.264 CRF 28"] = f"{right}, p {reading.p_value:.0e}, {seconds:.1f} s"
 
 
-def gather(marker: SpreadMarker, pictures: Pictures):  # noqa: ANN201  # a gatherer of ours
+def gather(marker: SpreadMarker, pictures: Pictures) -> SpreadGatherer:
     """Frames taken in."""
     pool = marker.gatherer()
     for picture in pictures:

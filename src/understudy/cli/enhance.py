@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from understudy.enhancers import ENHANCERS, Enhancer
 from understudy.errors import ConfigError
 from understudy.faces.faceset import FaceSet
 from understudy.pipelines import enhance_show, enhancer
+from understudy.training.bounds import bounded
 from understudy.training.enhancer import write_enhancer
 from understudy.training.rundir import RunFolder
 
@@ -83,10 +83,7 @@ def _train(arguments: Sequence[str]) -> int:
     else:
         base = enhancer.EnhanceTrainSettings
         settings = config.merge(base(), config.base_of(command, base))
-        if seconds is not None or command.steps is not None:
-            bounded = dataclasses.replace(settings.loop, time=seconds, steps=command.steps)
-            settings = dataclasses.replace(settings, loop=bounded)
-        folder = enhancer.start(settings, sets, path)
+        folder = enhancer.start(bounded(settings, command.steps, seconds), sets, path)
     device = command.device if command.device != "auto" else None
     done = follow_stoppable(
         lambda stop: enhancer.train(folder, sets, steps=command.steps, time=seconds, device=device, stop=stop)

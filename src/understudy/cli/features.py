@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from understudy.cli.show import console
 from understudy.cli.stoppable import exit_code, follow_stoppable
 from understudy.cli.words import seconds_of
 from understudy.pipelines import feature_training
+from understudy.training.bounds import bounded
 from understudy.training.rundir import RunFolder
 
 
@@ -50,10 +50,7 @@ def run(arguments: Sequence[str]) -> int:
         settings = config.merge(
             feature_training.FeatureSettings(), config.base_of(command, feature_training.FeatureSettings)
         )
-        if seconds is not None or command.steps is not None:
-            bounded = dataclasses.replace(settings.loop, time=seconds, steps=command.steps)
-            settings = dataclasses.replace(settings, loop=bounded)
-        folder = feature_training.start(settings, command.runs)
+        folder = feature_training.start(bounded(settings, command.steps, seconds), command.runs)
     done = follow_stoppable(
         lambda stop: feature_training.train(folder, steps=command.steps, time=seconds, stop=stop)
     )

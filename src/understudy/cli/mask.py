@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from understudy.cli.words import seconds_of
 from understudy.errors import ConfigError
 from understudy.faces.faceset import FaceSet
 from understudy.pipelines import mask_apply, segmentation
+from understudy.training.bounds import bounded
 from understudy.training.rundir import RunFolder
 
 
@@ -104,10 +104,7 @@ def _train(arguments: Sequence[str]) -> int:
     else:
         base = segmentation.MaskTrainSettings
         settings = config.merge(base(), config.base_of(command, base))
-        if seconds is not None or command.steps is not None:
-            bounded = dataclasses.replace(settings.loop, time=seconds, steps=command.steps)
-            settings = dataclasses.replace(settings, loop=bounded)
-        folder = segmentation.start(settings, sets, command.output)
+        folder = segmentation.start(bounded(settings, command.steps, seconds), sets, command.output)
     done = follow_stoppable(
         lambda stop: segmentation.train(
             folder,

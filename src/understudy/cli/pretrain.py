@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from understudy.cli.stoppable import exit_code, follow_stoppable
 from understudy.cli.words import seconds_of
 from understudy.pipelines import pretrain as pretraining
 from understudy.pipelines.starting import pack_start
+from understudy.training.bounds import bounded
 from understudy.training.rundir import RunFolder
 
 
@@ -53,10 +53,7 @@ def run(arguments: Sequence[str]) -> int:
         settings = config.merge(
             pretraining.PretrainSettings(), config.base_of(command, pretraining.PretrainSettings)
         )
-        if seconds is not None or command.steps is not None:
-            bounded = dataclasses.replace(settings.loop, time=seconds, steps=command.steps)
-            settings = dataclasses.replace(settings, loop=bounded)
-        folder = pretraining.start(settings, command.runs)
+        folder = pretraining.start(bounded(settings, command.steps, seconds), command.runs)
     done = follow_stoppable(
         lambda stop: pretraining.pretrain(folder, steps=command.steps, time=seconds, stop=stop)
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import shlex
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from understudy.errors import ConfigError
 from understudy.events import Event
 from understudy.faces.faceset import FaceSet
 from understudy.pipelines import train as training
+from understudy.training.bounds import bounded
 from understudy.training.rundir import RunFolder
 
 DESCRIPTION = """Train a swapper. Ctrl-C saves and ends; --run FOLDER goes on as if never stopped.
@@ -105,11 +105,8 @@ def _folder(command: Command, source: FaceSet, target: FaceSet, seconds: float |
     if not training.leads():
         return None
     settings = config.merge(training.TrainSettings(), config.base_of(command, training.TrainSettings))
-    if seconds is not None or command.steps is not None:
-        bounded = dataclasses.replace(settings.loop, time=seconds, steps=command.steps)
-        settings = dataclasses.replace(settings, loop=bounded)
     return training.start(
-        settings,
+        bounded(settings, command.steps, seconds),
         source,
         target,
         command.runs,

@@ -7,13 +7,17 @@ the model needs it and cut out at once.
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Generator
 from dataclasses import dataclass
+from pathlib import Path
 
 import cv2
 import numpy as np
+import torch
 from jaxtyping import Float64, UInt8
 
+from understudy import config
 from understudy.errors import ConfigError
 from understudy.events import Event, Progress, StageDone, StageStarted
 from understudy.image.draw import features_mask, hull_mask
@@ -27,6 +31,7 @@ from understudy.performers.performer import Performer
 from understudy.performers.renderer import render
 from understudy.performers.scene import Occluder, Scene
 from understudy.training.augment import MARGIN
+from understudy.training.tensors import read_tensors, write_tensors
 
 STAGE = "crowd"
 _HEAD = 0.6
@@ -71,6 +76,38 @@ class Crowd:
     """What they do, see ``image.expression``."""
     persons: np.ndarray
     """Seed of each face's performer."""
+
+
+def kept_crowd(
+    folder: Path, settings: CrowdSettings, model: ModelSettings, side: int
+) -> Generator[Event, None, Crowd]:
+    """The crowd of a run: drawn at the first call, read from its folder by those that go on.
+
+    Args:
+        folder: of the run.
+        settings: see ``draw_crowd``, as the others.
+        model: says how much of the head a crop shows.
+        side: of the pictures, pixels.
+    """
+    file = folder / "crowd.safetensors"
+    shown = {
+        "crowd": config.dump(settings),
+        "crop": model.crop,
+        "coverage": model.coverage,
+        "side": side,
+    }
+    wanted = json.dumps(shown, sort_keys=True)
+    if file.is_file():
+        tensors, said = read_tensors(file)
+        if said.get("crowd") == wanted:
+            return Crowd(**{name: tensor.numpy() for name, tensor in tensors.items()})
+    crowd = yield from draw_crowd(settings, model, side)
+    tensors = {
+        item.name: torch.from_numpy(np.ascontiguousarray(getattr(crowd, item.name)))
+        for item in dataclasses.fields(crowd)
+    }
+    write_tensors(file, tensors, {"crowd": wanted})
+    return crowd
 
 
 def draw_crowd(settings: CrowdSettings, model: ModelSettings, side: int) -> Generator[Event, None, Crowd]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,10 +10,10 @@ import numpy as np
 import torch
 from jaxtyping import UInt8
 
-from understudy import config, durable
+from understudy import config
 from understudy.contracts import CropMode
 from understudy.enhancers import ENHANCERS, Enhancer
-from understudy.errors import CheckpointError, ConfigError, FaceSetError
+from understudy.errors import ConfigError, FaceSetError
 from understudy.events import Event, Planned, Progress, StageDone, StageStarted, Warned
 from understudy.faces.faceset import FaceRecord, FaceSet
 from understudy.image.geometry import align, compose, invert
@@ -22,6 +21,7 @@ from understudy.image.warp import warp
 from understudy.pipelines.mask_faces import Label, check_seeds, draw_faces, split
 from understudy.pipelines.setup import choose_device
 from understudy.training.average import AverageSettings
+from understudy.training.bounds import bounded
 from understudy.training.degrade import Degradation
 from understudy.training.enhance_task import FIGURE, EnhanceFeed, EnhanceTask
 from understudy.training.enhancer import TrainableEnhancer
@@ -116,15 +116,8 @@ def start(settings: EnhanceTrainSettings, sets: Sequence[FaceSet], path: Path) -
             "there is nothing to learn from: give a face set of the source, or performers (--performers 60)"
         )
     sharp_faces(sets, settings)
-    if path.is_dir() and any(path.iterdir()):
-        raise ConfigError(f"output: {path} holds something else; choose a new folder")
-    with durable.explained(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
     origin = make_origin(settings.loop.seed, {f"faces {n}": faces.digest() for n, faces in enumerate(sets)})
-    with durable.new_folder(path) as part:
-        durable.fill(part / "recipe.toml", [config.to_toml({"enhance": config.dump(settings)}).encode()])
-        durable.fill(part / "origin.toml", [config.to_toml(origin).encode()])
-    return RunFolder(path)
+    return RunFolder.create_at(path, {"enhance": config.dump(settings)}, origin)
 
 
 def settings_of(run: RunFolder) -> EnhanceTrainSettings:
@@ -133,12 +126,7 @@ def settings_of(run: RunFolder) -> EnhanceTrainSettings:
     Raises:
         CheckpointError: it trains something else, or its recipe cannot be read by this version.
     """
-    try:
-        return config.merge(EnhanceTrainSettings(), run.recipe["enhance"])
-    except (KeyError, ConfigError) as error:
-        raise CheckpointError(
-            f"{run.path / 'recipe.toml'}: not of an enhancer that this version trains ({error})"
-        ) from None
+    return run.settings(EnhanceTrainSettings(), "enhance", "not of an enhancer that this version trains")
 
 
 def train(
@@ -164,10 +152,7 @@ def train(
         FaceSetError: a crop is damaged.
         CheckpointError: the run's checkpoints are damaged or of another network.
     """
-    settings = settings_of(run)
-    if steps is not None or time is not None:
-        bounded = dataclasses.replace(settings.loop, steps=steps, time=time)
-        settings = dataclasses.replace(settings, loop=bounded)
+    settings = bounded(settings_of(run), steps, time)
     if list(run.origin["face_sets"].values()) != [faces.digest() for faces in sets]:
         yield Warned(
             message="the face sets are not those that the run was started with, or have changed: it goes on, "

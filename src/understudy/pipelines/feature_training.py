@@ -6,7 +6,6 @@ network can travel with the package.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,10 +18,11 @@ from understudy import config, durable
 from understudy.errors import CheckpointError, ConfigError
 from understudy.events import Event, Planned
 from understudy.models import MODELS
-from understudy.pipelines.crowd import CrowdSettings, draw_crowd
+from understudy.pipelines.crowd import CrowdSettings, kept_crowd
 from understudy.pipelines.setup import choose_device
 from understudy.training.augment import store_side
 from understudy.training.average import AverageSettings
+from understudy.training.bounds import bounded
 from understudy.training.feature_task import FIGURE, FeatureTask
 from understudy.training.loop import LoopSettings, Trainer
 from understudy.training.optim import OptimizerSettings
@@ -71,12 +71,7 @@ def settings_of(run: RunFolder) -> FeatureSettings:
     Raises:
         CheckpointError: it trains something else, or is of another version.
     """
-    try:
-        return config.merge(FeatureSettings(), run.recipe["features"])
-    except (KeyError, ConfigError) as error:
-        raise CheckpointError(
-            f"{run.path / 'recipe.toml'}: no feature network that this version can go on with ({error})"
-        ) from None
+    return run.settings(FeatureSettings(), "features", "no feature network that this version can go on with")
 
 
 def train(
@@ -97,13 +92,10 @@ def train(
     Raises:
         CheckpointError: the run's checkpoints are damaged or of another network.
     """
-    settings = settings_of(run)
-    if steps is not None or time is not None:
-        bounded = dataclasses.replace(settings.loop, steps=steps, time=time)
-        settings = dataclasses.replace(settings, loop=bounded)
+    settings = bounded(settings_of(run), steps, time)
     device = choose_device(settings.device)
     torch.manual_seed(settings.loop.seed)
-    crowd = yield from draw_crowd(settings.crowd, MODELS["df"](), store_side(settings.side))
+    crowd = yield from kept_crowd(run.path, settings.crowd, MODELS["df"](), store_side(settings.side))
     names = np.unique(crowd.persons)
     learned = crowd.persons < names[-max(1, len(names) // 10)]
     yield Planned(

@@ -12,6 +12,7 @@ import contextlib
 import dataclasses
 import importlib
 from collections.abc import Generator, Mapping
+from types import ModuleType
 from typing import Any
 
 from understudy.errors import ConfigError, UnderstudyError
@@ -65,7 +66,7 @@ def render_on_cluster(order: RenderOrder, journal: Journal, frames: int) -> Gene
         ConfigError: Ray is not installed, or no cluster answers.
         UnderstudyError: whatever a process raised, or all of them are gone.
     """
-    engine: Any = _require_ray()
+    engine = _require_ray()
     queue = SegmentQueue(journal, -(-frames // order.settings.segment))
     with _joined(engine, order.settings.cluster or "auto"):
         kind = engine.remote(num_cpus=1, scheduling_strategy="SPREAD")(RemoteRenderer)
@@ -124,7 +125,7 @@ def _fixed(order: RenderOrder) -> RenderOrder:
 
 
 @contextlib.contextmanager
-def _joined(engine: Any, address: str) -> Generator[None]:  # noqa: ANN401  # an optional package
+def _joined(engine: ModuleType, address: str) -> Generator[None]:
     """Within the block this process belongs to the cluster; what it started there ends with it."""
     if engine.is_initialized():
         yield
@@ -141,7 +142,7 @@ def _joined(engine: Any, address: str) -> Generator[None]:  # noqa: ANN401  # an
         engine.shutdown()
 
 
-def _require_ray() -> Any:  # noqa: ANN401  # an optional package
+def _require_ray() -> ModuleType:
     """The package. Raises ``ConfigError`` that says how to get it."""
     try:
         return importlib.import_module(_ENGINE)

@@ -296,13 +296,13 @@ def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _fitting(plain: Mapping[str, Any], path: str, value: Any) -> Any:  # noqa: ANN401  # plain data
+def _fitting(plain: Mapping[str, Any], path: str, value: object) -> object:
     """A value between two whole numbers as a whole number, where the setting is one."""
     old: Any = plain
     for part in path.split("."):
         old = old.get(part) if isinstance(old, Mapping) else None
-    whole = isinstance(old, int) and not isinstance(old, bool) and isinstance(value, float)
-    return round(value) if whole else value
+    whole = isinstance(old, int) and not isinstance(old, bool)
+    return round(value) if whole and isinstance(value, float) else value
 
 
 def _flat(changes: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -314,11 +314,10 @@ def _flat(changes: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, A
             yield prefix + name, value
 
 
-def _nested(path: str, value: Any) -> dict[str, Any]:  # noqa: ANN401  # plain data
+def _nested(path: str, value: object) -> dict[str, Any]:
     """``{"mask": {"erode": 1}}`` from ``mask.erode`` and 1."""
-    for part in reversed(path.split(".")):
-        value = {part: value}
-    return value
+    first, *rest = path.split(".")
+    return {first: _nested(".".join(rest), value) if rest else value}
 
 
 def _located(place: str, frames: str) -> tuple[int, int | None]:

@@ -7,32 +7,28 @@ weights another run may start from (``train --start-from``).
 
 from __future__ import annotations
 
-import dataclasses
-import json
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
-import numpy as np
 import torch
 from torch import nn
 
 from understudy import config
 from understudy.contracts import Context
-from understudy.errors import CheckpointError, ConfigError
 from understudy.events import Event, Planned
 from understudy.learning import SwapModel
-from understudy.pipelines.crowd import Crowd, CrowdSettings, draw_crowd
+from understudy.pipelines.crowd import Crowd, CrowdSettings, kept_crowd
 from understudy.pipelines.setup import choose_device, make_context
 from understudy.pipelines.swapper import settings_without_name
 from understudy.pipelines.train import TrainSettings, build_losses
 from understudy.training.augment import store_side
 from understudy.training.batches import FaceStore, SwapFeed
+from understudy.training.bounds import bounded
 from understudy.training.loop import Trainer
 from understudy.training.rundir import RunFolder, make_origin
 from understudy.training.task import SwapTask
-from understudy.training.tensors import read_tensors, write_tensors
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,12 +53,7 @@ def settings_of(run: RunFolder) -> PretrainSettings:
     Raises:
         CheckpointError: it is no pretraining, or of another version.
     """
-    try:
-        return config.merge(PretrainSettings(), run.recipe["pretrain"])
-    except (KeyError, ConfigError) as error:
-        raise CheckpointError(
-            f"{run.path / 'recipe.toml'}: no pretraining that this version can go on with ({error})"
-        ) from None
+    return run.settings(PretrainSettings(), "pretrain", "no pretraining that this version can go on with")
 
 
 def pretrain(
@@ -83,18 +74,15 @@ def pretrain(
     Raises:
         CheckpointError: the run's checkpoints are damaged or of another model.
     """
-    settings = settings_of(run)
-    if steps is not None or time is not None:
-        settings = dataclasses.replace(
-            settings, loop=dataclasses.replace(settings.loop, steps=steps, time=time)
-        )
+    settings = bounded(settings_of(run), steps, time)
     device = choose_device(settings.device)
     torch.manual_seed(settings.loop.seed)
     context = make_context(device)
     built = settings.model.build(context)
     assert isinstance(built, nn.Module)
     model = cast("SwapModel", built)
-    crowd = yield from _drawn(run, settings, store_side(max(model.resolution, model.output_resolution)))
+    side = store_side(max(model.resolution, model.output_resolution))
+    crowd = yield from kept_crowd(run.path, settings.crowd, settings.model, side)
     yield Planned(
         lines=(
             f"pretraining on {len(crowd.faces)} faces of {settings.crowd.performers} performers "
@@ -125,30 +113,3 @@ def _task(settings: PretrainSettings, model: SwapModel, crowd: Crowd, context: C
         name=settings.model.name,
         model_settings=settings_without_name(config.dump(settings.model)),
     )
-
-
-def _drawn(run: RunFolder, settings: PretrainSettings, side: int) -> Generator[Event, None, Crowd]:
-    """The crowd: drawn at the first call, read from the run's folder by those that go on."""
-    file = run.path / "crowd.safetensors"
-    wanted = _fingerprint(settings, side)
-    if file.is_file():
-        tensors, said = read_tensors(file)
-        if said.get("crowd") == wanted:
-            return Crowd(**{name: tensor.numpy() for name, tensor in tensors.items()})
-    crowd = yield from draw_crowd(settings.crowd, settings.model, side)
-    tensors = {
-        item.name: torch.from_numpy(np.ascontiguousarray(getattr(crowd, item.name)))
-        for item in dataclasses.fields(crowd)
-    }
-    write_tensors(file, tensors, {"crowd": wanted})
-    return crowd
-
-
-def _fingerprint(settings: PretrainSettings, side: int) -> str:
-    shown: Mapping[str, Any] = {
-        "crowd": config.dump(settings.crowd),
-        "crop": settings.model.crop,
-        "coverage": settings.model.coverage,
-        "side": side,
-    }
-    return json.dumps(shown, sort_keys=True)

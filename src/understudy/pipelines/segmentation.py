@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
 
-from understudy import config, durable
+from understudy import config
 from understudy.contracts import Context
 from understudy.errors import CheckpointError, ConfigError, FaceSetError
 from understudy.events import Event, Planned, Progress, StageDone, StageStarted, Warned
@@ -19,6 +18,7 @@ from understudy.pipelines.setup import choose_device
 from understudy.segmenters import SEGMENTERS, SegmenterSettings
 from understudy.training.augment import store_side
 from understudy.training.average import AverageSettings
+from understudy.training.bounds import bounded
 from understudy.training.loop import LoopSettings, Trainer
 from understudy.training.mask_augment import MaskAugmentation
 from understudy.training.mask_task import FIGURE, MaskFeed, MaskTask
@@ -123,16 +123,9 @@ def start(settings: MaskTrainSettings, sets: Sequence[FaceSet], path: Path) -> R
             "no face has a label: draw polygons or paint masks into the masks folder of the face set, or "
             "learn from performers (--performers 40)"
         )
-    if path.is_dir() and any(path.iterdir()):
-        raise ConfigError(f"output: {path} holds something else; choose a new folder")
-    with durable.explained(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
     hashes = {f"faces {number}": faces.digest() for number, faces in enumerate(sets)}
     origin = make_origin(settings.loop.seed, hashes)
-    with durable.new_folder(path) as part:
-        durable.fill(part / "recipe.toml", [config.to_toml({"mask": config.dump(settings)}).encode()])
-        durable.fill(part / "origin.toml", [config.to_toml(origin).encode()])
-    return RunFolder(path)
+    return RunFolder.create_at(path, {"mask": config.dump(settings)}, origin)
 
 
 def settings_of(run: RunFolder) -> MaskTrainSettings:
@@ -141,12 +134,7 @@ def settings_of(run: RunFolder) -> MaskTrainSettings:
     Raises:
         CheckpointError: it trains something else, or its recipe cannot be read by this version.
     """
-    try:
-        return config.merge(MaskTrainSettings(), run.recipe["mask"])
-    except (KeyError, ConfigError) as error:
-        raise CheckpointError(
-            f"{run.path / 'recipe.toml'}: not of a mask network that this version trains ({error})"
-        ) from None
+    return run.settings(MaskTrainSettings(), "mask", "not of a mask network that this version trains")
 
 
 def _held_out(settings: MaskTrainSettings) -> int:
@@ -179,10 +167,7 @@ def train(
         FaceSetError: a label is damaged.
         CheckpointError: the run's checkpoints are damaged or of another network.
     """
-    settings = settings_of(run)
-    if steps is not None or time is not None:
-        bounded = dataclasses.replace(settings.loop, steps=steps, time=time)
-        settings = dataclasses.replace(settings, loop=bounded)
+    settings = bounded(settings_of(run), steps, time)
     yield from _remarks(run, sets)
     chosen = choose_device(device or settings.device)
     torch.manual_seed(settings.loop.seed)

@@ -41,6 +41,7 @@ from understudy.pipelines.setup import (
 )
 from understudy.pipelines.train import TrainSettings
 from understudy.provenance.labels import file_hash, fingerprint
+from understudy.training.bounds import bounded
 from understudy.training.rundir import RunFolder, weights_file
 from understudy.video.info import VideoInfo
 from understudy.weights import WEIGHTS
@@ -290,9 +291,7 @@ class _Job:
     ) -> Generator[Event, None, RunFolder]:
         """The run to go on with; a new one when there is none, or another person was chosen."""
         persons = f"{list(source.chosen)} {list(target.chosen)}"
-        if self.time_limit is not None or self.steps is not None:
-            bounded = dataclasses.replace(settings.loop, time=self.time_limit, steps=self.steps)
-            settings = dataclasses.replace(settings, loop=bounded)
+        settings = bounded(settings, self.steps, self.time_limit)
         if project.run is None or project.state.persons != persons:
             folder = training.start(settings, source, target, project.runs)
             project.update(run=folder.path.name, persons=persons)

@@ -15,7 +15,7 @@ from torch import nn
 from understudy import config
 from understudy.contracts import Context
 from understudy.embedders import EMBEDDERS
-from understudy.errors import CheckpointError, ConfigError, FaceSetError
+from understudy.errors import FaceSetError
 from understudy.events import Event, Planned, Warned
 from understudy.faces.faceset import FaceSet
 from understudy.learning import SwapModel
@@ -32,6 +32,7 @@ from understudy.pipelines.training_faces import CACHE, discard, divide, hold_out
 from understudy.pipelines.training_rights import ConsentedTask, TrainingRights
 from understudy.training import checkpoint
 from understudy.training.batches import TARGET, SwapFeed
+from understudy.training.bounds import bounded
 from understudy.training.distributed import Group, joined
 from understudy.training.held_out import HeldOut
 from understudy.training.loop import Trainer
@@ -87,12 +88,7 @@ def settings_of(run: RunFolder) -> TrainSettings:
     Raises:
         CheckpointError: its recipe cannot be read by this version.
     """
-    try:
-        return config.merge(TrainSettings(), run.recipe["train"])
-    except (KeyError, ConfigError) as error:
-        raise CheckpointError(
-            f"{run.path / 'recipe.toml'}: cannot be used by this version ({error})"
-        ) from None
+    return run.settings(TrainSettings(), "train", "cannot be used by this version")
 
 
 def leads() -> bool:
@@ -135,10 +131,7 @@ def train(
     with joined(choose_device(wanted)) as (group, chosen):
         told = group.share({"run": str(run.path.resolve())} if run is not None and group.leads else None)
         run = RunFolder(Path(told["run"])) if run is None else run
-        settings = settings_of(run)
-        if steps is not None or time is not None:
-            bounded = dataclasses.replace(settings.loop, steps=steps, time=time)
-            settings = dataclasses.replace(settings, loop=bounded)
+        settings = bounded(settings_of(run), steps, time)
         job = _Job(
             run=run,
             settings=settings,

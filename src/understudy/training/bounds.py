@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal, TypeVar
 
 from torch import nn
 
 from understudy.errors import ConfigError
 from understudy.training.process import Precision
+
+S = TypeVar("S")
+"""Settings of a training: a dataclass with a field ``loop``."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,3 +107,20 @@ class LoopSettings:
             hours, days = (24, 30) if self.time is None else (self.time / 3600, self.time / 86400)
             kept += math.ceil(min(24, hours)) + math.ceil(min(30, days))
         return weights * (4 * kept + 1)  # weights, their average and two moments each; the swapper once
+
+
+def bounded(settings: S, steps: int | None, time: float | None) -> S:
+    """The same training with other bounds; as it was where neither is given.
+
+    Args:
+        settings: of any training.
+        steps: all steps of the run, those of earlier calls included.
+        time: all seconds of training, those of earlier calls included.
+
+    Raises:
+        ConfigError: there is nothing to train within them.
+    """
+    if steps is None and time is None:
+        return settings
+    whole: Any = settings
+    return dataclasses.replace(whole, loop=dataclasses.replace(whole.loop, steps=steps, time=time))

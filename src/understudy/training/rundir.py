@@ -15,20 +15,21 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
 import understudy
 from understudy import durable
-from understudy.config import to_toml
-from understudy.errors import CheckpointError
+from understudy.config import merge, to_toml
+from understudy.errors import CheckpointError, ConfigError
 from understudy.events import Event
 from understudy.training.tensors import read_tensors, write_tensors
 
 COMMANDS = ("save", "preview", "stop")
 FORMAT = 1
+S = TypeVar("S")
 
 
 class RunFolder:
@@ -79,10 +80,44 @@ class RunFolder:
         stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
         names = (f"{stamp}_{model}" + (f"-{n}" if n > 1 else "") for n in range(1, 1000))
         path = next(parent / name for name in names if not (parent / name).exists())
+        return cls._fill(path, recipe, origin)
+
+    @classmethod
+    def create_at(cls, path: Path, recipe: Mapping[str, Any], origin: Mapping[str, Any]) -> RunFolder:
+        """Make the folder of a new run under a name that the user chose; see ``create``.
+
+        Raises:
+            ConfigError: something else lies there.
+            OutputError: no space, no permission.
+        """
+        if path.is_dir() and any(path.iterdir()):
+            raise ConfigError(f"output: {path} holds something else; choose a new folder")
+        with durable.explained(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+        return cls._fill(path, recipe, origin)
+
+    @classmethod
+    def _fill(cls, path: Path, recipe: Mapping[str, Any], origin: Mapping[str, Any]) -> RunFolder:
         with durable.new_folder(path) as part:
             durable.fill(part / "recipe.toml", [to_toml(recipe).encode()])
             durable.fill(part / "origin.toml", [to_toml(origin).encode()])
         return cls(path)
+
+    def settings(self, defaults: S, section: str, otherwise: str) -> S:
+        """The settings with which the run was started.
+
+        Args:
+            defaults: what the recipe is laid over.
+            section: of the recipe.
+            otherwise: what the run is not, if they cannot be read.
+
+        Raises:
+            CheckpointError: it trains something else, or this version cannot read them.
+        """
+        try:
+            return merge(defaults, self.recipe[section])
+        except (KeyError, ConfigError) as error:
+            raise CheckpointError(f"{self.path / 'recipe.toml'}: {otherwise} ({error})") from None
 
     @property
     def recipe(self) -> dict[str, Any]:
