@@ -23,8 +23,11 @@ def test_command_trains_goes_on_and_writes_what_the_loss_takes(tmp_path, capsys)
     file = tmp_path / "own" / "features.safetensors"
     assert main(["features", *SMALL, "--steps", "2", "--runs", str(tmp_path / "runs")]) == 0
     (run,) = (tmp_path / "runs").iterdir()
+    assert "crowd" in capsys.readouterr().err
     assert main(["features", "--run", str(run), "--steps", "3", "-o", str(file)]) == 0
-    assert "written" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "written" in said
+    assert "crowd" not in said  # it is drawn once
     context = Context(device=torch.device("cpu"), weights=NoFiles())
     term = Perceptual(network=file).build(context)
     a, b = torch.rand(2, 3, 32, 32), torch.rand(2, 3, 32, 32)
