@@ -82,7 +82,7 @@ def _missing(log: AuditLog, file: Path) -> list[str]:
         raise ConfigError(f"{file}: no such file; wanted a signed result")
     digest = read_audit(file)
     if not digest:
-        return [f"{file}: it names no line of a log"]
+        raise ConfigError(f"{file}: it names no line of a log; wanted a result that understudy has signed")
     if not log.knows(digest):
         return [f"{file}: it names the line {digest[:16]}…, which is not in the log any more, or was never"]
     return []

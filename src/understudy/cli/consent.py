@@ -269,7 +269,10 @@ def _list(words: list[str]) -> int:
         sys.stderr.write(USAGE)
         return 2
     store = ConsentStore()
-    for agreement in store.all():
+    agreements = list(store.all())
+    if not agreements:
+        sys.stdout.write("no consent records yet; understudy consent new --help tells how to write one\n")
+    for agreement in agreements:
         record = agreement.record
         refusal = standing.refusal_of(record.hash, agreement, record.id, store)
         what = f"{record.person}: {', '.join(record.permits)} for {', '.join(record.projects)}"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rich.markup import escape
 
-from understudy import config
+from understudy import config, durable
 from understudy.cli.show import console
 from understudy.cli.stoppable import exit_code, follow_stoppable
 from understudy.cli.words import seconds_of
@@ -43,6 +43,8 @@ def run(arguments: Sequence[str]) -> int:
         "on synthetic performers that are drawn for it. One comes with the package; this makes another.",
         sections={"train": "", "features": ""},
     )
+    if command.output is not None:
+        durable.require_space(command.output.resolve().parent, 5_000_000)
     seconds = seconds_of(command.time) if command.time is not None else None
     if command.run is not None:
         folder = RunFolder(command.run)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rich.markup import escape
 
-from understudy import config
+from understudy import config, durable
 from understudy.cli.show import console
 from understudy.cli.stoppable import exit_code, follow_stoppable
 from understudy.cli.words import seconds_of
@@ -46,6 +46,8 @@ def run(arguments: Sequence[str]) -> int:
         "it. A training on two persons may then start from its weights: understudy train --start-from RUN.",
         sections={"train": "", "pretrain": ""},
     )
+    if command.pack is not None:
+        durable.require_space(command.pack.resolve().parent, 10_000_000)
     seconds = seconds_of(command.time) if command.time is not None else None
     if command.run is not None:
         folder = RunFolder(command.run)

@@ -39,13 +39,13 @@ def resolve(result: Path | None, wanted: Inputs, output: Path | None) -> tuple[I
     """
     if result is None or wanted.target == Path():
         raise ConfigError(
-            "evaluate: wanted a swapped video or a run, and --target FOOTAGE; see understudy evaluate --help"
+            "wanted a swapped video or a run, and the footage that it was put into (--target FOOTAGE); "
+            "see --help"
         )
     run = RunFolder(result, guest=True) if (result / "recipe.toml").is_file() else None
     if run is None and wanted.source == Path():
         raise ConfigError(
-            "evaluate: wanted --source, who was put in: a face set, a video, a picture or a folder of "
-            "pictures"
+            "wanted --source, who was put in: a face set, a video, a picture or a folder of pictures"
         )
     for path in (result, wanted.target, wanted.source, wanted.truth, *wanted.gallery):
         if path is not None and not path.exists():
