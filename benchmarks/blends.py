@@ -39,7 +39,7 @@ from understudy.performers.performer import Performer
 from understudy.performers.renderer import render, render_swap
 from understudy.performers.scene import Scene
 from understudy.performers.state import State
-from understudy.pipelines.masks import MaskSettings, soften
+from understudy.pipelines.compositing.masks import MaskSettings, soften
 from understudy.training.process import keep_pages
 
 SIDES = (128, 256, 512)

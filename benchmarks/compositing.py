@@ -55,8 +55,8 @@ from understudy.performers.performer import Performer
 from understudy.performers.renderer import Rendered, render, render_swap
 from understudy.performers.scene import Scene
 from understudy.performers.truth import rgb_frame
-from understudy.pipelines.composite import CompositeSettings, FaceJob, composite
-from understudy.pipelines.masks import MaskSettings
+from understudy.pipelines.compositing.composite import CompositeSettings, FaceJob, composite
+from understudy.pipelines.compositing.masks import MaskSettings
 from understudy.training.process import keep_pages
 
 KINDS = ("light and skin", "warmer and darker", "light and skin", "same", "mouth")

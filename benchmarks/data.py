@@ -132,7 +132,7 @@ def loading(folder: Path) -> dict[str, Any]:
     from common import measure
     from understudy.faces.faceset import FaceSet
     from understudy.models import MODELS
-    from understudy.pipelines import training_faces
+    from understudy.pipelines.runs import faces as training_faces
     from understudy.training.process import cores
     from understudy.training.store import FaceStore
 

@@ -39,9 +39,9 @@ from understudy.performers.performer import Performer
 from understudy.performers.renderer import render, render_swap
 from understudy.performers.scene import Scene
 from understudy.performers.state import State
-from understudy.pipelines.composite import working_size
-from understudy.pipelines.detail import Moment, apply_detail, enlarge
-from understudy.pipelines.detail_settings import DetailSettings
+from understudy.pipelines.compositing.composite import working_size
+from understudy.pipelines.compositing.detail import Moment, apply_detail, enlarge
+from understudy.pipelines.compositing.detail_settings import DetailSettings
 from understudy.training.degrade import Degradation, degrade
 from understudy.training.process import keep_pages
 from understudy.weights import WeightStore

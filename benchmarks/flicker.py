@@ -36,8 +36,8 @@ from understudy.performers.performer import Performer
 from understudy.performers.renderer import Rendered, render, render_swap
 from understudy.performers.scene import Scene
 from understudy.performers.truth import rgb_frame
-from understudy.pipelines.composite import CompositeSettings, FaceJob, TemporalSettings
-from understudy.pipelines.compositor import Compositor
+from understudy.pipelines.compositing.composite import CompositeSettings, FaceJob, TemporalSettings
+from understudy.pipelines.compositing.compositor import Compositor
 from understudy.training.process import keep_pages
 
 FRAMES, SIZE, OWN, SEED = 40, 256, 96, 5

@@ -23,7 +23,7 @@ from understudy.training import process
 if TYPE_CHECKING:
     import torch
 
-    from understudy.pipelines.train import TrainSettings
+    from understudy.pipelines.runs.train import TrainSettings
 
 STEPS = 6
 CONDITIONS: dict[str, dict[str, Any]] = {
@@ -64,7 +64,7 @@ CONDITIONS: dict[str, dict[str, Any]] = {
 def settings_of(name: str) -> TrainSettings:
     """The settings of a condition."""
     from understudy import config
-    from understudy.pipelines.train import TrainSettings
+    from understudy.pipelines.runs.train import TrainSettings
 
     about = CONDITIONS[name]
     settings = TrainSettings()
@@ -76,7 +76,7 @@ def settings_of(name: str) -> TrainSettings:
 
 def estimated(name: str) -> dict[str, int]:
     """Bytes by part, as a person is told before training."""
-    from understudy.pipelines.models import describe
+    from understudy.pipelines.runs.costs import describe
     from understudy.pipelines.setup import choose_device
 
     return vars(describe(settings_of(name), choose_device("auto")).memory)
@@ -86,7 +86,7 @@ def taken(name: str) -> dict[str, int]:
     """Bytes that real steps took, and the bytes of all weights."""
     import torch
 
-    from understudy.pipelines.models import trial_task
+    from understudy.pipelines.runs.costs import trial_task
     from understudy.pipelines.setup import choose_device, make_context
     from understudy.training.distributed import Group
     from understudy.training.engine import Engine

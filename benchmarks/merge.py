@@ -33,9 +33,9 @@ from understudy.image.color import rgb_to_rect
 from understudy.image.landmarks import FACE_OVAL
 from understudy.image.paste import paste_crop
 from understudy.image.warp import crop_frame
-from understudy.pipelines.composite import CompositeSettings
-from understudy.pipelines.merge_faces import FaceMerge, SameForAll, SwapStage
-from understudy.pipelines.merge_flicker import FlickerSampler
+from understudy.pipelines.compositing.composite import CompositeSettings
+from understudy.pipelines.merging.faces import FaceMerge, SameForAll, SwapStage
+from understudy.pipelines.merging.flicker import FlickerSampler
 from understudy.pipelines.swapper import Swapper
 from understudy.video.encoding import Encoding
 from understudy.video.reader import VideoReader

@@ -36,15 +36,15 @@ from understudy.image.draw import sheet
 from understudy.nn.features import own_features
 from understudy.performers.draw import PerformersSettings, draw
 from understudy.performers.truth import SWAP_VIDEO, truth_folder
-from understudy.pipelines.evaluate import EvaluateSettings, evaluate
+from understudy.pipelines.evaluation.evaluate import EvaluateSettings, evaluate
+from understudy.pipelines.evaluation.paired_footage import Inputs
 from understudy.pipelines.extract import ExtractSettings, extract
-from understudy.pipelines.merge import MergeSettings, merge
-from understudy.pipelines.paired_footage import Inputs
-from understudy.pipelines.suite import budget
-from understudy.pipelines.suite_baselines import write_baseline
-from understudy.pipelines.suite_cases import BASELINES, BUDGET, METHODS, SuiteCase
-from understudy.pipelines.suite_table import Row, markdown, results
-from understudy.pipelines.train import start, train
+from understudy.pipelines.merging.merge import MergeSettings, merge
+from understudy.pipelines.runs.train import start, train
+from understudy.pipelines.suite.baselines import write_baseline
+from understudy.pipelines.suite.cases import BASELINES, BUDGET, METHODS, SuiteCase
+from understudy.pipelines.suite.suite import budget
+from understudy.pipelines.suite.table import Row, markdown, results
 from understudy.training.rundir import RunFolder
 from understudy.video.reader import VideoReader
 

@@ -36,8 +36,8 @@ from understudy.performers.performer import Performer
 from understudy.performers.renderer import Rendered, render
 from understudy.performers.scene import Occluder, Scene
 from understudy.performers.truth import rgb_frame
-from understudy.pipelines.composite import CompositeSettings, FaceJob, composite
-from understudy.pipelines.masks import MaskSettings, StoredMask
+from understudy.pipelines.compositing.composite import CompositeSettings, FaceJob, composite
+from understudy.pipelines.compositing.masks import MaskSettings, StoredMask
 from understudy.segmenters.ternausnet import Ternausnet
 from understudy.training.process import keep_pages
 from understudy.training.segmenter import TrainedSegmenter

@@ -43,7 +43,7 @@ def main() -> None:
     """Measure and publish."""
     sys.path.insert(0, str(ROOT / "tests"))
     from merge_footage import frame_of, make_faces, make_swapper
-    from understudy.pipelines.merge import MergeSettings, merge
+    from understudy.pipelines.merging.merge import MergeSettings, merge
     from understudy.video.encoding import Encoding
     from understudy.video.writer import open_writer
 

@@ -23,8 +23,8 @@ from understudy import config
 from understudy.durable import write_text
 from understudy.faces.faceset import FaceSet
 from understudy.metrics.chart import Chart, Curve, chart_svg
-from understudy.pipelines.train import start, train
-from understudy.pipelines.train_settings import TrainSettings
+from understudy.pipelines.runs.settings import TrainSettings
+from understudy.pipelines.runs.train import start, train
 
 PAIR = (5201, 5202)
 COLORS = ("#9aa7b5", "#5a6b7d", "#f0a35c", "#c8511b")

@@ -40,6 +40,17 @@ ROOMS: tuple[tuple[str, ...], ...] = (
 )
 """From low to high. A room imports lower rows only; rooms in one row are strangers."""
 RANK = {room: rank for rank, row in enumerate(ROOMS) for room in row}
+PIPELINES: tuple[tuple[str, ...], ...] = (
+    ("setup", "footage", "person", "likeness", "swapper", "measuring", "extract", "project"),
+    ("compositing",),
+    ("merging", "runs", "readiness"),
+    ("evaluation",),
+    ("suite",),
+    ("swap",),
+    ("demo",),
+)
+"""Inside ``pipelines``, low to high: what every stage needs, the stages, the whole jobs. In the lowest row
+files may import one another; in the others neighbours are strangers."""
 
 ONLY_IN = {
     "tyro": "config",
@@ -187,6 +198,29 @@ def imports_point_down(modules: list[Module]) -> Iterator[str]:
                 f"{module.at(line)}: {module.name} imports {target.name}, a neighbour in the same row; the "
                 "pipeline that uses both gives one to the other, and shared code moves to a lower room"
             )
+
+
+@rule
+def pipelines_point_down(modules: list[Module]) -> Iterator[str]:
+    rank = {stage: at for at, row in enumerate(PIPELINES) for stage in row}
+    for module, target, line in _arrows(modules):
+        mine, theirs = (_stage(each.name) for each in (module, target))
+        if not mine or not theirs or mine == theirs:
+            continue
+        lost = next((stage for stage in (mine, theirs) if stage not in rank), None)
+        if lost:
+            yield f"{module.at(line)}: pipelines.{lost} has no place in PIPELINES here; give it its row"
+        elif rank[theirs] > rank[mine] or rank[theirs] == rank[mine] > 0:
+            yield (
+                f"{module.at(line)}: {module.name} imports {target.name}, which does not stand below it; "
+                "move what both need down"
+            )
+
+
+def _stage(name: str) -> str:
+    """The folder or file of ``pipelines`` that a module belongs to, or an empty text."""
+    parts = name.split(".")
+    return parts[2] if parts[1:2] == ["pipelines"] and len(parts) > 2 else ""
 
 
 @rule
@@ -363,28 +397,43 @@ SOUND = {
     "losses/__init__.py": '"""Losses."""\n',
     "losses/mse.py": '"""Squares."""\n',
     "detectors/near.py": '"""Near."""\nimport threading\nkept = threading.local()\n',
-    "pipelines/merge.py": '"""Merge."""\nfrom understudy.blends import BLENDS\n',
+    "pipelines/setup.py": '"""Setup."""\n',
+    "pipelines/merging/merge.py": '"""Merge."""\nimport understudy.pipelines.setup\n',
+    "pipelines/runs/train.py": '"""Train."""\nfrom understudy.blends import BLENDS\n',
     "cli/main.py": '"""Commands."""\nimport rich\nprint("hello")\n',
 }
 """A small package in which everything is right."""
 
-UP = "from understudy.pipelines import merge\n"
+UP = "from understudy.pipelines.merging import merge\n"
 CASES: list[tuple[Rule, str, str | None, str]] = [
     (every_room_has_its_place, "attic/box.py", "", "'attic' has no place"),
     (imports_point_down, "image/warp.py", UP, "a higher room"),
-    (imports_point_down, "image/warp.py", "import understudy.pipelines.merge\n", "a higher room"),
+    (imports_point_down, "image/warp.py", "import understudy.pipelines.setup\n", "a higher room"),
     (imports_point_down, "image/warp.py", f"def f():\n    {UP}", "a higher room"),
     (imports_point_down, "image/warp.py", f"if TYPE_CHECKING:\n    {UP}", "a higher room"),
-    (imports_point_down, "image/warp.py", "from ..pipelines import merge\n", "a higher room"),
-    (imports_point_down, "image/__init__.py", "from ..pipelines import merge\n", "a higher room"),
-    (imports_point_down, "stream.py", "import_module('understudy.pipelines.merge')\n", "a higher room"),
+    (imports_point_down, "image/warp.py", "from ..pipelines import setup\n", "a higher room"),
+    (imports_point_down, "image/__init__.py", "from ..pipelines import setup\n", "a higher room"),
+    (imports_point_down, "stream.py", "import_module('understudy.pipelines.setup')\n", "a higher room"),
     (imports_point_down, "blends/feather.py", "from understudy.losses import mse\n", "in the same row"),
     (imports_point_down, "stream.py", "from understudy.image import warp\n", "in the same row"),
+    (
+        pipelines_point_down,
+        "pipelines/setup.py",
+        "import understudy.pipelines.runs.train\n",
+        "does not stand",
+    ),
+    (
+        pipelines_point_down,
+        "pipelines/runs/train.py",
+        "import understudy.pipelines.merging.merge\n",
+        "does not stand below",
+    ),
+    (pipelines_point_down, "pipelines/odd.py", "import understudy.pipelines.setup\n", "has no place in"),
     (imports_make_no_circle, "errors.py", "import understudy.registry\n", "errors → understudy.registry → "),
     (imports_make_no_circle, "blends/__init__.py", "from understudy.blends.feather import F\n", "blends → "),
     (libraries_stay_in_their_room, "losses/mse.py", "import tyro\n", "tyro is imported in config only"),
     (libraries_stay_in_their_room, "losses/mse.py", "import concurrent.futures\n", "in stream only"),
-    (libraries_stay_in_their_room, "pipelines/merge.py", "def f():\n    import rich.text\n", "in cli only"),
+    (libraries_stay_in_their_room, "pipelines/setup.py", "def f():\n    import rich.text\n", "in cli only"),
     (libraries_are_declared, "losses/mse.py", "import pandas\n", "pandas is not among the dependencies"),
     (threads_live_in_stream, "losses/mse.py", "import threading\nthreading.Thread()\n", "threading.Thread"),
     (threads_live_in_stream, "losses/mse.py", "from threading import Event\n", "threading.Event outside"),

@@ -8,7 +8,7 @@ import pytest
 
 from commands import CommandServer
 from understudy.performers.truth import truth_folder
-from understudy.pipelines.evaluate import against_truth
+from understudy.pipelines.evaluation.evaluate import against_truth
 from understudy.provenance.labels import sidecar_path
 
 pytestmark = pytest.mark.slow

@@ -5,9 +5,9 @@ import torch
 
 from understudy.cli import models as command
 from understudy.models import MODELS
-from understudy.pipelines.models import describe
+from understudy.pipelines.runs.costs import describe
+from understudy.pipelines.runs.train import TrainSettings
 from understudy.pipelines.setup import make_context
-from understudy.pipelines.train import TrainSettings
 
 _SMALL = """
 --model.resolution 32 --model.e-dims 4 --model.d-dims 4 --model.ae-dims 8 --model.d-mask-dims 2

@@ -18,7 +18,7 @@ from understudy.performers.performer import Performer
 from understudy.performers.renderer import render
 from understudy.performers.scene import Scene
 from understudy.performers.state import State
-from understudy.pipelines.detail import enlarge
+from understudy.pipelines.compositing.detail import enlarge
 from understudy.training import enhancer
 from understudy.training.degrade import Degradation, degrade
 from understudy.training.enhancer import TrainableEnhancer, weights_file, write_enhancer

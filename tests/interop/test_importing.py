@@ -15,10 +15,10 @@ from understudy.errors import DataError, OutputError
 from understudy.events import Planned, StageDone, Warned
 from understudy.interop.importing import IMPORTED, import_model
 from understudy.losses import LOSSES
-from understudy.pipelines.segmentation import load_segmenter
-from understudy.pipelines.segmentation import settings_of as mask_settings_of
+from understudy.pipelines.runs.segmentation import load_segmenter
+from understudy.pipelines.runs.segmentation import settings_of as mask_settings_of
+from understudy.pipelines.runs.train import settings_of
 from understudy.pipelines.swapper import Swapper
-from understudy.pipelines.train import settings_of
 from understudy.training import checkpoint
 from understudy.training.loop import LoopSettings, Trainer
 from understudy.training.rundir import RunFolder

@@ -151,7 +151,7 @@ def test_settings_come_back_from_a_recipe():
 
 
 def test_the_recipe_is_deepfacelabs():
-    from understudy.pipelines.train import TrainSettings
+    from understudy.pipelines.runs.train import TrainSettings
 
     settings = merge(TrainSettings(), read_recipe("amp")["train"])
     assert settings.model == MODELS["amp"]()

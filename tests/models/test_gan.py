@@ -144,7 +144,7 @@ def test_impossible_sizes_are_refused(settings, message):
 
 
 def test_the_recipe_names_the_originals_losses():
-    from understudy.pipelines.train import TrainSettings
+    from understudy.pipelines.runs.train import TrainSettings
 
     settings = merge(TrainSettings(), read_recipe("gan")["train"])
     assert settings.model == MODELS["gan"](resolution=128)

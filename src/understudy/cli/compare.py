@@ -11,9 +11,9 @@ from rich.markup import escape
 from understudy import config
 from understudy.cli.evaluate import first_named
 from understudy.cli.show import console, follow
-from understudy.pipelines.compare import compare
-from understudy.pipelines.evaluate import EvaluateSettings
-from understudy.pipelines.paired_footage import Inputs
+from understudy.pipelines.evaluation.compare import compare
+from understudy.pipelines.evaluation.evaluate import EvaluateSettings
+from understudy.pipelines.evaluation.paired_footage import Inputs
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,7 +16,7 @@ from understudy.cli.words import seconds_of
 from understudy.enhancers import ENHANCERS, Enhancer
 from understudy.errors import ConfigError
 from understudy.faces.faceset import FaceSet
-from understudy.pipelines import enhance_show, enhancer
+from understudy.pipelines.runs import enhance_show, enhancer
 from understudy.training.bounds import bounded
 from understudy.training.enhancer import write_enhancer
 from understudy.training.rundir import RunFolder

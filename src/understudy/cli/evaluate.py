@@ -12,11 +12,11 @@ from rich.markup import escape
 
 from understudy import config
 from understudy.cli.show import console, first_interrupt, follow
-from understudy.pipelines.evaluate import EvaluateSettings, evaluate
-from understudy.pipelines.evaluated import resolve
-from understudy.pipelines.paired_footage import Inputs
-from understudy.pipelines.suite import SuiteSettings, run_suite
-from understudy.pipelines.suite_cases import Half
+from understudy.pipelines.evaluation.evaluate import EvaluateSettings, evaluate
+from understudy.pipelines.evaluation.paired_footage import Inputs
+from understudy.pipelines.evaluation.wanted import resolve
+from understudy.pipelines.suite.cases import Half
+from understudy.pipelines.suite.suite import SuiteSettings, run_suite
 
 Suite = Literal["none", "performers"]
 

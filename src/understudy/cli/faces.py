@@ -52,7 +52,7 @@ def _report(arguments: Sequence[str]) -> int:
     for path in (command.source, command.target):
         if not path.exists():
             raise VideoError(f"{path}: there is no such face set or footage; is the name right?")
-    from understudy.pipelines.readiness import readiness
+    from understudy.pipelines.readiness.readiness import readiness
 
     source = command.source.resolve()
     folder = command.output or source.with_name(f"{source.stem}.readiness")

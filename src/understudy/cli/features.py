@@ -12,7 +12,7 @@ from understudy import config, durable
 from understudy.cli.show import console
 from understudy.cli.stoppable import exit_code, follow_stoppable
 from understudy.cli.words import seconds_of
-from understudy.pipelines import feature_training
+from understudy.pipelines.runs import features as feature_training
 from understudy.training.bounds import bounded
 from understudy.training.rundir import RunFolder
 

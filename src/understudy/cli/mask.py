@@ -15,7 +15,7 @@ from understudy.cli.stoppable import exit_code, follow_stoppable
 from understudy.cli.words import seconds_of
 from understudy.errors import ConfigError
 from understudy.faces.faceset import FaceSet
-from understudy.pipelines import mask_apply, segmentation
+from understudy.pipelines.runs import mask_apply, segmentation
 from understudy.training.bounds import bounded
 from understudy.training.rundir import RunFolder
 

@@ -10,10 +10,10 @@ from understudy import config
 from understudy.cli.show import console, follow
 from understudy.errors import ConfigError
 from understudy.faces.faceset import FaceSet
-from understudy.pipelines.merge import MergeSettings, look, merge
-from understudy.pipelines.merge_plan import PLAN_NAME, MergePlan, find_plan, write_plan
-from understudy.pipelines.merge_preview import parse_trial
-from understudy.pipelines.merge_settings import parse_frames
+from understudy.pipelines.merging.merge import MergeSettings, look, merge
+from understudy.pipelines.merging.plan import PLAN_NAME, MergePlan, find_plan, write_plan
+from understudy.pipelines.merging.preview import parse_trial
+from understudy.pipelines.merging.settings import parse_frames
 from understudy.pipelines.project import Project
 
 DESCRIPTION = """Put a swapper's faces into footage. Sound is copied.

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 from understudy import config
 from understudy.models import MODELS
-from understudy.pipelines.models import ModelCard, describe
+from understudy.pipelines.runs.costs import ModelCard, describe
+from understudy.pipelines.runs.train import TrainSettings
 from understudy.pipelines.setup import choose_device
-from understudy.pipelines.train import TrainSettings
 from understudy.training.memory import available_memory, gigabytes
 from understudy.training.process import resolve_precision
 

@@ -12,8 +12,8 @@ from understudy import config, durable
 from understudy.cli.show import console
 from understudy.cli.stoppable import exit_code, follow_stoppable
 from understudy.cli.words import seconds_of
-from understudy.pipelines import pretrain as pretraining
-from understudy.pipelines.starting import pack_start
+from understudy.pipelines.runs import pretrain as pretraining
+from understudy.pipelines.runs.starting import pack_start
 from understudy.training.bounds import bounded
 from understudy.training.rundir import RunFolder
 

@@ -18,7 +18,7 @@ from understudy.cli.words import seconds_of
 from understudy.errors import ConfigError
 from understudy.events import Event
 from understudy.faces.faceset import FaceSet
-from understudy.pipelines import train as training
+from understudy.pipelines.runs import train as training
 from understudy.training.bounds import bounded
 from understudy.training.rundir import RunFolder
 

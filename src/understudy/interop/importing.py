@@ -12,8 +12,8 @@ from understudy.events import Event, Planned, StageDone, StageStarted, Warned
 from understudy.interop.deepfacelab import ForeignModel, choose_model, read_model
 from understudy.interop.deepfacelab_options import Told, optimizer_of
 from understudy.models import ModelSettings
-from understudy.pipelines.segmentation import MaskTrainSettings
-from understudy.pipelines.train import TrainSettings
+from understudy.pipelines.runs.segmentation import MaskTrainSettings
+from understudy.pipelines.runs.train import TrainSettings
 from understudy.training import checkpoint
 from understudy.training.bounds import LoopSettings
 from understudy.training.checkpoint import Checkpoint

@@ -19,7 +19,7 @@ from understudy.metrics.chart import Chart, Curve
 from understudy.metrics.report import Figure, Gallery, PictureRow, Report, Table, write_report
 from understudy.performers.draw import PerformersSettings, draw
 from understudy.performers.truth import SWAP_VIDEO, drawn_with, truth_folder
-from understudy.pipelines.evaluate import SwapFigures, TruthFigures, against_truth, measure_swap
+from understudy.pipelines.evaluation.evaluate import SwapFigures, TruthFigures, against_truth, measure_swap
 from understudy.pipelines.project import Project
 from understudy.pipelines.setup import build_finders, make_context
 from understudy.pipelines.swap import SwapSettings, swap

@@ -25,13 +25,14 @@ from understudy.events import Event, Planned, StageDone, Warned
 from understudy.faces.faceset import FaceSet
 from understudy.faces.tracks import Tracker
 from understudy.image.color import frame_to_rgb8
-from understudy.pipelines import train as training
 from understudy.pipelines.extract import ExtractSettings, describe_picture, extract
 from understudy.pipelines.footage import open_footage
-from understudy.pipelines.merge import MergeSettings, check_merge, merge
-from understudy.pipelines.merge_plan import MergePlan, find_plan
-from understudy.pipelines.merge_rights import standings_of, trained_on
+from understudy.pipelines.merging.merge import MergeSettings, check_merge, merge
+from understudy.pipelines.merging.plan import MergePlan, find_plan
+from understudy.pipelines.merging.rights import standings_of, trained_on
 from understudy.pipelines.project import Project
+from understudy.pipelines.runs import train as training
+from understudy.pipelines.runs.train import TrainSettings
 from understudy.pipelines.setup import (
     build_finders,
     choose_device,
@@ -39,7 +40,6 @@ from understudy.pipelines.setup import (
     make_context,
     missing_weights,
 )
-from understudy.pipelines.train import TrainSettings
 from understudy.provenance.labels import file_hash, fingerprint
 from understudy.training.bounds import bounded
 from understudy.training.rundir import RunFolder, weights_file

@@ -1,0 +1,1 @@
+"""What ends as a run folder: swappers, pretraining, mask networks, enhancers, feature networks."""
