@@ -57,6 +57,7 @@ def encoded(frames: list[Frame], crf: int, codec: str = "libx264") -> list[Frame
     file = io.BytesIO()
     with av.open(file, "w", format="mp4") as out:
         stream = out.add_stream(codec, rate=25, options={"crf": str(crf), "preset": "veryfast"})
+        stream.codec_context.thread_count = 1  # what an encoder writes depends on the number of threads
         stream.width, stream.height, stream.pix_fmt = frames[0].width, frames[0].height, "yuv420p"
         for frame in frames:
             samples = np.concatenate([plane.reshape(-1) for plane in frame.planes])

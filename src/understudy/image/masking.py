@@ -32,11 +32,18 @@ _DARK, _BRIGHT = (2.0, 26.0), (205.0, 219.0)  # where the tolerance rises from 0
 def _shrink(plane: np.ndarray, width: int, height: int) -> np.ndarray:
     """Resized by area where it gets smaller and by cubics where it gets larger, each axis for itself."""
     down = cv2.INTER_AREA
+    while _halves(plane.shape[1], width) and _halves(plane.shape[0], height):
+        # by whole numbers OpenCV is ten times as fast; what this rounds, the next step averages over 2 x 2
+        plane = cv2.resize(plane, (plane.shape[1] // 2, plane.shape[0] // 2), interpolation=down)
     if plane.shape[1] < width:
         plane = cv2.resize(plane, (width, plane.shape[0]), interpolation=cv2.INTER_CUBIC)
     if plane.shape[0] < height:
         plane = cv2.resize(plane, (plane.shape[1], height), interpolation=cv2.INTER_CUBIC)
     return cv2.resize(plane, (width, height), interpolation=down)
+
+
+def _halves(side: int, wanted: int) -> bool:
+    return side % 2 == 0 and side >= 4 * wanted
 
 
 def small_luma(frame: Frame, width: int, height: int) -> Float32[np.ndarray, "h w"]:
