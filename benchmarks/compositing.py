@@ -1,7 +1,8 @@
 """Compositing: which colour transfer, blend and mask bring a face nearest to the exact swap.
 
-    benchmarks/compositing.py          every colour with every blend and every mask
-    benchmarks/compositing.py quick    every colour with every blend; most masks with a few of them
+    benchmarks/compositing.py            every colour with every blend and every mask
+    benchmarks/compositing.py --quick    every colour with every blend; most masks with a few of them
+    benchmarks/compositing.py --trained RUN TARGET FACES …    the same with what trained swappers give
 
 Drawn performers have an exact swap: the source's inner face on the target's head, in the target's light.
 What is composited is what a swapper trained to the end would give, so that only compositing is judged: the
@@ -25,16 +26,22 @@ What decides is the colour difference over inside and border together, each pixe
 the best`` is by how much a combination is worse in it than the best one, with an interval of 95 % over the
 pairs. Combinations whose interval holds 0 are not told apart by this. ``worst`` is the mean difference of the
 worst twentieth of those pixels: stains and bleeding that a mean hides.
+
+``--trained`` (any number of times) takes a run, the drawn video into which it swaps, with its truth beside
+it, and that video's face set; twelve of its frames are composited in every way. The results go to
+``compositing_trained.json``; intervals are over the runs.
 """
 
 from __future__ import annotations
 
+import argparse
+import contextlib
 import dataclasses
 import itertools
 import statistics
-import sys
 import time
 from fractions import Fraction
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -50,11 +57,13 @@ from understudy.blends.poisson import Poisson
 from understudy.color_transfers import COLOR_TRANSFERS, ColorTransfer
 from understudy.color_transfers.mean import Mean
 from understudy.contracts import Face, Frame
+from understudy.faces.faceset import FaceSet
+from understudy.image.color import frame_to_rgb8
 from understudy.image.draw import hull_mask
 from understudy.image.filter import dilate, erode
 from understudy.image.geometry import box_of_points
 from understudy.image.lab import linear_to_srgb, rgb_to_lab, srgb_to_linear
-from understudy.image.warp import crop
+from understudy.image.warp import crop, crop_frame
 from understudy.metrics.color import delta_e_2000
 from understudy.metrics.interval import paired_difference
 from understudy.metrics.structure import psnr, ssim
@@ -62,15 +71,20 @@ from understudy.performers.motion import Motion
 from understudy.performers.performer import Performer
 from understudy.performers.renderer import Rendered, render, render_swap
 from understudy.performers.scene import Scene
-from understudy.performers.truth import rgb_frame
+from understudy.performers.truth import MASK_VIDEO, SWAP_VIDEO, rgb_frame, truth_folder
 from understudy.pipelines.compositing.composite import CompositeSettings, FaceJob, composite
 from understudy.pipelines.compositing.masks import MaskSettings
+from understudy.pipelines.setup import make_context
+from understudy.pipelines.swapper import Swapper
 from understudy.training.process import keep_pages
+from understudy.video.reader import VideoReader
 
 KINDS = ("light and skin", "warmer and darker", "same", "mouth", "beard")
 PAIRS = ((3, 41), (58, 7), (64, 12), (22, 35), (87, 50), (15, 93), (71, 28), (44, 66))
 """Source and target; men and women, light and dark skin, young and old."""
 SIZE, OWN, SEED = 256, 96, 17
+FRAMES = 12
+"""Of a trained swapper's target."""
 WARM = (1.0, 0.78, 0.52)
 EXPOSURE = 0.55
 FIGURES = ("PSNR inside", "SSIM inside", "dE2000 inside", "dE2000 border", "dE2000", "dE2000 worst")
@@ -116,12 +130,13 @@ class Case:
     exact: Tensor
     inside: Tensor
     border: Tensor
+    coverage: float = 1.0
 
 
-def draw_cases() -> list[Case]:
-    """Every pair in every kind of case, each time in another light, pose and expression."""
+def draw_cases() -> list[list[Case]]:
+    """For every pair every kind of case, each time in another light, pose and expression."""
     generator = np.random.default_rng(SEED)
-    return [_case(generator, *pair, kind) for pair in PAIRS for kind in KINDS]
+    return [[_case(generator, *pair, kind) for kind in KINDS] for pair in PAIRS]
 
 
 def _case(generator: np.random.Generator, source_seed: int, target_seed: int, kind: str) -> Case:
@@ -202,7 +217,7 @@ def judge(made: Frame, case: Case) -> tuple[float, ...]:
     """``FIGURES`` of a finished frame."""
     rows, columns = (np.flatnonzero(case.border[0, 0].any(axis)) for axis in (1, 0))
     window = (..., slice(rows[0] - 8, rows[-1] + 9), slice(columns[0] - 8, columns[-1] + 9))
-    got = tensor(made.planes[0].astype(np.float32) / 255.0)[window]
+    got = tensor(frame_to_rgb8(made).astype(np.float32) / 255.0)[window]
     exact, inside, border = case.exact[window], case.inside[window], case.border[window]
     apart = delta_e_2000(rgb_to_lab(got), rgb_to_lab(exact))[:, None]
     means = [float((apart * where).sum() / where.sum()) for where in (inside, border, inside + border)]
@@ -215,7 +230,12 @@ def compare(case: Case, settings: CompositeSettings) -> tuple[float, ...]:
     """``FIGURES`` and milliseconds of one combination."""
     start = time.perf_counter()
     (made,) = composite(
-        [case.plate], [FaceJob(frame=0, face=case.face)], case.swapped, case.learned, settings
+        [case.plate],
+        [FaceJob(frame=0, face=case.face)],
+        case.swapped,
+        case.learned,
+        settings,
+        case.coverage,
     )
     taken = 1000.0 * (time.perf_counter() - start)
     return (*judge(made, case), taken)
@@ -259,40 +279,93 @@ def _asked(colour: str, blend: str, mask: str, quick: bool) -> bool:
     return blend in ("feather", "poisson") and (mask == "hull" or colour == "histogram")
 
 
+def trained_cases(run: Path, video: Path, faces: Path) -> list[Case]:
+    """Frames of a drawn video with the faces that a trained swapper gives for them."""
+    swapper = Swapper.load(run / "swapper", make_context("cpu"))
+    truth = truth_folder(video)
+    found = FaceSet.open(faces).for_merging(video.name)
+    chosen = sorted(found)[:: max(1, len(found) // FRAMES)][:FRAMES]
+    out: list[Case] = []
+    with contextlib.ExitStack() as opened:
+        videos = (video, truth / SWAP_VIDEO, truth / MASK_VIDEO)
+        readers = [opened.enter_context(VideoReader(each)) for each in videos]
+        for plate, swap, mask in zip(*(reader.frames() for reader in readers), strict=True):
+            if plate.index in chosen:
+                face = found[plate.index][0].face
+                out.append(_trained_case(run.parent.name, swapper, face, plate, swap, mask))
+    return out
+
+
+def _trained_case(name: str, swapper: Swapper, face: Face, plate: Frame, swap: Frame, mask: Frame) -> Case:
+    face = dataclasses.replace(face, alignment=swapper.alignment(face.points))
+    crops = crop_frame(plate, swapper.crop_matrix(face.points), swapper.resolution)
+    swapped, learned = swapper(torch.from_numpy(crops)[None])
+    assert plate.height == plate.width, "draw the performers square"
+    size = plate.width
+    ring = round(0.05 * face.alignment.side)
+    outline = torch.from_numpy(hull_mask(face.points, np.eye(2, 3), size))[None, None]
+    inside = torch.from_numpy(mask.planes[0].astype(np.float32) / 255.0)[None, None] >= 0.95
+    border = (dilate(outline, ring) > 0.5) & (erode(outline, ring) < 0.5)
+    return Case(
+        kind=name,
+        plate=plate,
+        face=face,
+        swapped=swapped,
+        learned=learned,
+        exact=tensor(frame_to_rgb8(swap).astype(np.float32) / 255.0),
+        inside=inside.float(),
+        border=(border & ~inside).float(),
+        coverage=swapper.settings.coverage,
+    )
+
+
 def main() -> None:
     """Measure and publish."""
+    words = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    words.add_argument("--quick", action="store_true")
+    words.add_argument("--trained", nargs=3, type=Path, action="append", metavar=("RUN", "TARGET", "FACES"))
+    chosen = words.parse_args()
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
     keep_pages()
-    cases = draw_cases()
-    tables: dict[str, np.ndarray] = {}
-    untouched = np.array([judge(case.plate, case) for case in cases])
-    tables["the plate as it was"] = np.column_stack([untouched, np.zeros(len(cases))])
-    for row, settings in combinations("quick" in sys.argv[1:]).items():
-        table = np.array([compare(case, settings) for case in cases])
-        print(" | ".join(row), table.mean(0).round(3), flush=True)
-        tables[" | ".join(row)] = table
-    kinds = [f"dE2000, {kind}" for kind in KINDS]
+    if chosen.trained:
+        groups = [trained_cases(*one) for one in chosen.trained]
+        about = {"cases": f"{FRAMES} frames of each of {len(groups)} trained swappers on drawn performers"}
+    else:
+        groups = draw_cases()
+        about = {
+            "cases": f"{len(PAIRS)} pairs of performers, each in: {', '.join(KINDS)}; seed {SEED}",
+            "plate": f"RGB 8 bits, {SIZE} x {SIZE}; the swapper's face {OWN} x {OWN}",
+        }
+    cases = [case for group in groups for case in group]
+    tables = {"the plate as it was": np.array([(*judge(case.plate, case), 0.0) for case in cases])}
+    for row, settings in combinations(chosen.quick).items():
+        name = " | ".join(row)
+        tables[name] = np.array([compare(case, settings) for case in cases])
+        print(name, tables[name].mean(0).round(3), flush=True)
+    kinds = dict.fromkeys(case.kind for case in cases)
     conditions = {
-        "cases": f"{len(PAIRS)} pairs of performers, each in: {', '.join(KINDS)}; seed {SEED}",
-        "plate": f"RGB 8 bits, {SIZE} x {SIZE}; the swapper's face {OWN} x {OWN}",
-        "columns": [*FIGURES, *kinds, "milliseconds", "behind the best [interval]"],
+        **about,
+        "columns": [*FIGURES, *(f"dE2000, {kind}" for kind in kinds), "milliseconds", "behind the best"],
         "threads": "one each for torch and OpenCV",
         "rows": "colour | blend | mask; what is not named is at its default of this version",
     }
-    publish("compositing", _summaries(tables), conditions)
+    subject = "compositing_trained" if chosen.trained else "compositing"
+    publish(subject, _summaries(tables, groups), conditions)
 
 
-def _summaries(tables: dict[str, np.ndarray]) -> dict[str, Timing | float | str]:
+def _summaries(tables: dict[str, np.ndarray], groups: list[list[Case]]) -> dict[str, Timing | float | str]:
     """A line for each table: means over all cases, by kind of case, median time, distance to the best."""
     best = min(tables.values(), key=lambda table: table[:, DECIDES].mean())
+    of_kind = np.array([case.kind for group in groups for case in group])
+    ends = np.cumsum([len(group) for group in groups])[:-1]
     out: dict[str, Timing | float | str] = {}
     for name, table in tables.items():
-        by_kind = [table[at :: len(KINDS), DECIDES].mean() for at in range(len(KINDS))]
+        by_kind = [table[of_kind == kind, DECIDES].mean() for kind in dict.fromkeys(of_kind.tolist())]
         columns = [*table[:, : len(FIGURES)].mean(0), *by_kind, statistics.median(table[:, -1])]
-        by_pair = [each[:, DECIDES].reshape(len(PAIRS), len(KINDS)).mean(1) for each in (table, best)]
+        by_group = [[part.mean() for part in np.split(each[:, DECIDES], ends)] for each in (table, best)]
         line = " ".join(f"{value:.3f}" for value in columns)
-        out[name] = f"{line} {paired_difference(*by_pair).text()}"
+        out[name] = f"{line} {paired_difference(*by_group).text()}"
     return out
 
 
