@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 import consented
 from merge_footage import make_swapper
-from understudy.errors import ConsentError
+from understudy.errors import ConsentError, OutputError
 from understudy.events import Warned
+from understudy.interop import export_rights
 from understudy.interop.exporting import export
 from understudy.provenance.audit import AuditLog
 from understudy.provenance.consent import ConsentStore
@@ -118,3 +122,69 @@ def test_the_line_in_the_log_names_the_weights(swapper: Path, tmp_path: Path) ->
     last = list(AuditLog().entries())[-1].data
     assert (last["what"], last["model"]) == ("export", file_hash(swapper / "weights.safetensors"))
     assert json.dumps(dict(last)).count("Person") == 0
+
+
+def names_of(folder: Path) -> set[str]:
+    """What lies in a folder and below, temporary names left out."""
+    return {str(path.relative_to(folder)) for path in folder.rglob("*") if ".part" not in str(path)}
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "model.onnx", "model"])
+def test_what_could_not_be_signed_has_no_name(
+    swapper: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    def fails(staged: Path, *_: object) -> None:
+        assert staged.stat().st_size
+        raise OutputError("no signature today")
+
+    monkeypatch.setattr(export_rights, "sign_staged", fails)
+    with pytest.raises(OutputError, match="today"):
+        list(export(swapper, tmp_path / name))
+    assert not list(tmp_path.rglob("*"))
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from understudy.interop import export_rights
+from understudy.interop import export_rights
+from understudy.interop.exporting import export
+
+real = export_rights.sign_staged
+
+def dies(*words):
+    if sys.argv[3] == "after":
+        real(*words)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+export_rights.sign_staged = dies
+list(export(Path(sys.argv[1]), Path(sys.argv[2])))
+"""
+
+
+@pytest.mark.parametrize(("name", "when"), [("model.safetensors", "after"), ("model", "before")])
+def test_killed_round_the_signature_nothing_has_the_name(
+    swapper: Path, tmp_path: Path, name: str, when: str
+) -> None:
+    words = [sys.executable, "-c", KILLED, str(swapper), str(tmp_path / name), when]
+    ended = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert ended.returncode == -signal.SIGKILL, ended.stderr
+    assert names_of(tmp_path) <= {"model.safetensors.c2pa"}
+    list(export(swapper, tmp_path / name))
+    assert not [path for path in tmp_path.rglob("*") if ".part" in path.name]
+    files = [tmp_path / name] if "." in name else list((tmp_path / name).glob("*.npy"))
+    for file in files:
+        assert verify(file).verdict == "intact"
+
+
+def test_a_page_of_the_users_is_not_replaced_by_a_card(swapper: Path, tmp_path: Path) -> None:
+    (tmp_path / "model.md").write_text("what I think of it")
+    with pytest.raises(OutputError, match="is no model card"):
+        list(export(swapper, tmp_path / "model.safetensors"))
+    assert (tmp_path / "model.md").read_text() == "what I think of it"
+    (tmp_path / "folder.onnx").mkdir()
+    with pytest.raises(OutputError, match="is a folder"):
+        list(export(swapper, tmp_path / "folder.onnx"))
+    with pytest.raises(OutputError, match="is the model itself"):
+        list(export(swapper, swapper / "weights.safetensors"))
+    assert names_of(tmp_path) == {"model.md", "folder.onnx"}

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import json
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import understudy
+from understudy import durable
 from understudy.errors import CheckpointError
 from understudy.models import ModelSettings
 from understudy.provenance.rights import said_by_model
@@ -33,6 +34,10 @@ LICENCE = (
     "Understudy's licence (Apache-2.0) is that of the program, not of this file: weights learnt from footage "
     "of a person may be used as far as that person and the owner of the footage have agreed."
 )
+HEADING = "# Face-swapping model"
+"""How every card's page begins: what begins otherwise is not ours to replace."""
+Finish = Callable[[Path, Path], None]
+"""Signs a model while it has a temporary name; is given that of the model and that of its card."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +64,35 @@ class Card:
             f"# {self.title}\n\n{LABELS}\n\n## Intended use\n\n{PURPOSE}\n\n## Facts\n\n|  |  |\n|---|---|\n"
             f"{rows}\n\n## Use\n\n```python\n{self.example}```\n\n## Licence\n\n{LICENCE}\n"
         )
+
+
+def write_with_card(
+    output: Path, pieces: Iterable[bytes | memoryview], size: int, card: Card, finish: Finish | None = None
+) -> tuple[Path, Path]:
+    """Writes a model and its card; the model gets its name last, when all that belongs to it is there.
+
+    Args:
+        output: the model's file; its folder is made.
+        pieces: its content.
+        size: its bytes.
+        card: put beside it with the ending ``.md``.
+        finish: signs both while they have temporary names.
+
+    Returns:
+        The model and the card.
+
+    Raises:
+        OutputError: no space, no permission; nothing is then under these names that was not there before.
+    """
+    with durable.explained(output):
+        output.parent.mkdir(parents=True, exist_ok=True)
+    page = output.with_suffix(".md")
+    with durable.new_file(output, size=size) as model, durable.new_file(page) as text:
+        durable.fill(model, pieces)
+        durable.fill(text, [card.markdown().encode()])
+        if finish is not None:
+            finish(model, text)
+    return output, page
 
 
 def describe(

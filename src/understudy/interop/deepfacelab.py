@@ -11,7 +11,7 @@ Here everything that does not fit is named, and nothing is made up.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -222,7 +222,12 @@ def _described(settings: ModelSettings | Xseg) -> str:
 
 
 def write_model(
-    folder: Path, settings: ModelSettings | Xseg, weights: Mapping[str, Tensor], step: int, name: str = "new"
+    folder: Path,
+    settings: ModelSettings | Xseg,
+    weights: Mapping[str, Tensor],
+    step: int,
+    name: str = "new",
+    finish: Callable[[list[Path]], None] | None = None,
 ) -> list[Path]:
     """A model's files, as DeepFaceLab reads them; all or none.
 
@@ -234,6 +239,7 @@ def write_model(
         weights: ``state_dict`` of the network.
         step: steps it was trained.
         name: what DeepFaceLab shows in its list of models.
+        finish: signs the files while the folder has a temporary name.
 
     Raises:
         ConfigError: DeepFaceLab has no such model.
@@ -265,6 +271,8 @@ def write_model(
     with durable.new_folder(folder, size=sum(tensor.nbytes for tensor in weights.values())) as part:
         for file, pieces in contents.items():
             durable.fill(part / file, pieces)
+        if finish is not None:
+            finish([part / file for file in contents])
     return [folder / file for file in contents]
 
 

@@ -1,8 +1,12 @@
-"""What an exported model owes to the people it was trained on: refusals, and a signed manifest beside it."""
+"""What an exported model owes to the people it was trained on: refusals, and a signed manifest beside it.
+
+Signing comes before naming: a model is signed under a temporary name, so that an export that is killed leaves
+no unsigned model under the name that was asked for.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from understudy.errors import ConsentError
@@ -11,7 +15,7 @@ from understudy.provenance.audit import note
 from understudy.provenance.claim import Edit
 from understudy.provenance.consent import ConsentStore
 from understudy.provenance.labels import file_hash
-from understudy.provenance.manifest import sign_file
+from understudy.provenance.manifest import sign_staged
 from understudy.provenance.pictures import require_signing
 from understudy.provenance.rights import Rights, name_of_model, said_by_model, standing_of_model
 from understudy.provenance.signer import SigningSettings
@@ -38,7 +42,11 @@ class ExportRights:
         require_not_withdrawn(self.rights.records, weights)
         _require_release(self.rights, weights)
         require_signing(sign)
-        self.weights, self.output, self.sign = weights, output, sign
+        self.weights, self.output, self.settings = weights, output, sign
+        self.digest = file_hash(weights)
+        self.audit = ""
+        self.manifests: list[str] = []
+        self.remarks: list[str] = []
         self.digests = tuple(digest for each in said.values() if len(digest := each.get("faces", "")) == 64)
 
     def begin(self) -> Iterator[Event]:
@@ -50,39 +58,60 @@ class ExportRights:
                 "understudy consent attach FACES --record ID, and train on"
             )
 
+    def sign(self, model: Path, card: Path | None = None) -> None:
+        """Signs a model's file before it gets its name; its manifest lies beside that name.
+
+        Args:
+            model: the file under a temporary name in the folder of ``output``.
+            card: its model card, of which the manifest gives the hash.
+
+        Raises:
+            OutputError: it cannot be signed; nobody may then give it its name.
+        """
+        self._sign(model, self.output, {"model_card_sha256": file_hash(card)} if card else {})
+
+    def sign_all(self, files: Iterable[Path]) -> None:
+        """Signs the files of a folder that has a temporary name; each has its manifest beside it."""
+        for file in files:
+            self._sign(file, file, {})
+
     def end(self) -> Iterator[Event]:
-        """Signs what was written: a manifest beside every file, bound to its bytes."""
-        files = [self.output] if self.output.is_file() else sorted(self.output.iterdir())
-        models = [path for path in files if path.suffix in (".onnx", ".dfm", ".safetensors", ".npy", ".dat")]
-        digest = file_hash(self.weights)
+        """Says where the manifests are and what went otherwise than wanted."""
+        for manifest in self.manifests:
+            yield Saved(
+                path=self.output.parent / manifest if self.output.is_file() else self.output / manifest
+            )
+        for remark in dict.fromkeys(self.remarks):
+            yield Warned(message=remark)
+
+    def _sign(self, staged: Path, output: Path, parameters: Mapping[str, str]) -> None:
+        if not self.audit:
+            self._log()
+        edit = Edit(
+            operation="model",
+            references=self.digests,
+            model=name_of_model(self.weights),
+            model_hash=self.digest,
+            parameters=parameters,
+            consent=self.rights.records,
+            lane=self.rights.lane,
+            audit=self.audit,
+        )
+        signed = sign_staged(staged, output, edit, self.settings)
+        assert signed.manifest is not None, "no model carries its manifest inside"
+        self.manifests.append(signed.manifest.name)
+        self.remarks += signed.remarks
+
+    def _log(self) -> None:
+        """A line in the audit log, whose hash goes into the manifests."""
         facts = {
             "output": self.output.name,
-            "model": digest,
+            "model": self.digest,
             "lane": self.rights.lane,
             "records": list(self.rights.records),
         }
-        head, remark = note("export", facts)
-        for path in models:
-            edit = Edit(
-                operation="model",
-                references=self.digests,
-                model=name_of_model(self.weights),
-                model_hash=digest,
-                parameters=self._card(path),
-                consent=self.rights.records,
-                lane=self.rights.lane,
-                audit=head,
-            )
-            signed = sign_file(path, edit, self.sign)
-            assert signed.manifest is not None, "no model carries its manifest inside"
-            yield Saved(path=signed.manifest)
-            for each in (*signed.remarks, remark):
-                if each:
-                    yield Warned(message=each)
-
-    def _card(self, path: Path) -> dict[str, str]:
-        card = path.with_suffix(".md")
-        return {"model_card_sha256": file_hash(card)} if card.is_file() else {}
+        self.audit, remark = note("export", facts)
+        self.remarks += [remark] if remark else []
 
 
 def _require_release(rights: Rights, place: Path) -> None:

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Literal
 
 from understudy import config, durable
-from understudy.errors import CheckpointError, ConfigError, PluginError
+from understudy.errors import CheckpointError, ConfigError, OutputError, PluginError
 from understudy.events import Event, Saved, StageDone, StageStarted
-from understudy.interop.card import Card, describe
+from understudy.interop.card import HEADING, Card, describe, write_with_card
 from understudy.interop.deepfacelab import write_model
 from understudy.interop.export_rights import ExportRights
 from understudy.interop.onnx import Precision, export_onnx
@@ -45,19 +45,38 @@ def export(
         ConsentError: a consent record was withdrawn, has ended, or does not permit giving the model on.
         ConfigError: an ending that is none of these, or a model that the other program lacks.
         CheckpointError: no swapper, or a damaged one.
-        OutputError: the place cannot be written.
+        OutputError: the place cannot be written, or holds what this must not replace; what was there is as
+            it was.
     """
     chosen = _format_of(output) if form == "auto" else form
     weights = weights_of(place / "swapper" if (place / "swapper").is_dir() else place)
+    if chosen != "deepfacelab":
+        _require_free(output, weights)
     rights = ExportRights(weights, output, sign)
+    durable.sweep(output.resolve().parent)  # what calls left there that were killed
     yield from rights.begin()
     if chosen == "deepfacelab":
-        yield from _to_deepfacelab(place, output, name)
+        yield from _to_deepfacelab(place, output, name, rights)
     elif chosen == "safetensors":
-        yield from _to_safetensors(weights, output)
+        yield from _to_safetensors(weights, output, rights)
     else:
-        yield from export_onnx(place, output, layout=chosen, precision=precision)
+        yield from export_onnx(place, output, layout=chosen, precision=precision, finish=rights.sign)
     yield from rights.end()
+
+
+def _require_free(output: Path, weights: Path) -> None:
+    """Refuses a name that would cost the user something else."""
+    if output.is_dir():
+        raise OutputError(f"{output}: is a folder; wanted the name of a file to write, or name another")
+    if output.resolve() == weights.resolve():
+        raise OutputError(f"{output}: is the model itself; name another file")
+    page = output.with_suffix(".md")
+    if page.is_dir():
+        raise OutputError(f"{page}: is a folder; the card is to have that name, so name another file")
+    if page.is_file() and not page.read_bytes().startswith(HEADING.encode()):
+        raise OutputError(
+            f"{page}: is there and is no model card, and would be replaced by one; name another file"
+        )
 
 
 def _format_of(output: Path) -> Literal["onnx", "dfm", "safetensors", "deepfacelab"]:
@@ -77,16 +96,11 @@ def _format_of(output: Path) -> Literal["onnx", "dfm", "safetensors", "deepfacel
             )
 
 
-def _to_safetensors(weights: Path, output: Path) -> Iterator[Event]:
+def _to_safetensors(weights: Path, output: Path, rights: ExportRights) -> Iterator[Event]:
     """The weights as they are; they carry model, settings and consent themselves."""
     files = load_swapper_files(weights)
     yield StageStarted(stage="export", detail=f"{files.model} as safetensors")
     size = weights.stat().st_size
-    with durable.explained(output):
-        output.parent.mkdir(parents=True, exist_ok=True)
-    with durable.new_file(output, size=size) as part, weights.open("rb") as file:
-        durable.fill(part, iter(lambda: file.read(1 << 22), b""))
-    yield Saved(path=output)
     base = MODELS[files.model]()
     settings = config.merge(base, settings_without_name(files.settings))
     side = settings.resolution
@@ -102,13 +116,16 @@ def _to_safetensors(weights: Path, output: Path) -> Iterator[Event]:
     example += "from understudy.pipelines.setup import make_context\n\n"
     example += f"swapper = Swapper.load(Path({output.name!r}), make_context('cpu'))\n"
     title = f"Face-swapping model ({files.model}, {settings.resolution} pixels)"
-    card = output.with_suffix(".md")
-    durable.write_text(card, Card(title=title, facts=facts, example=example).markdown())
-    yield Saved(path=card)
+    card = Card(title=title, facts=facts, example=example)
+    with weights.open("rb") as file:
+        pieces = iter(lambda: file.read(1 << 22), b"")
+        written = write_with_card(output, pieces, size, card, rights.sign)
+    for path in written:
+        yield Saved(path=path)
     yield StageDone(stage="export", summary={"file": str(output), "megabytes": round(size / 1e6, 1)})
 
 
-def _to_deepfacelab(place: Path, output: Path, name: str) -> Iterator[Event]:
+def _to_deepfacelab(place: Path, output: Path, name: str, rights: ExportRights) -> Iterator[Event]:
     folder = place / "swapper" if (place / "swapper").is_dir() else place
     files = load_swapper_files(folder)
     plain = settings_without_name(files.settings)
@@ -118,5 +135,5 @@ def _to_deepfacelab(place: Path, output: Path, name: str) -> Iterator[Event]:
         settings = config.merge(base, plain)
     except (ConfigError, PluginError) as error:
         raise CheckpointError(f"{folder}: of a model that cannot be built here ({error})") from None
-    written = write_model(output, settings, files.weights, files.step, name)
+    written = write_model(output, settings, files.weights, files.step, name, rights.sign_all)
     yield StageDone(stage="export", summary={"folder": str(output), "files": len(written)})

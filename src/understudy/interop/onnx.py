@@ -26,10 +26,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from understudy import durable
 from understudy.errors import ConfigError, OutputError, UnderstudyError
 from understudy.events import Event, Saved, StageDone, StageStarted
-from understudy.interop.card import Card, describe
+from understudy.interop.card import Card, Finish, describe, write_with_card
 from understudy.learning import SwapModel
 from understudy.models.amp import Amp, AmpNetwork
 from understudy.models.original import OriginalNetwork
@@ -133,7 +132,12 @@ class _Export:
 
 
 def export_onnx(
-    place: Path, output: Path, *, layout: Layout = "onnx", precision: Precision = "fp32"
+    place: Path,
+    output: Path,
+    *,
+    layout: Layout = "onnx",
+    precision: Precision = "fp32",
+    finish: Finish | None = None,
 ) -> Iterator[Event]:
     """Writes ``output`` and, beside it, its model card with the ending ``.md``.
 
@@ -142,6 +146,7 @@ def export_onnx(
         output: the file to be; replaced if it exists.
         layout: see the module.
         precision: of the arithmetic; what goes in and out is single precision in either case.
+        finish: signs file and card before they get their names; None: they are not signed.
 
     Raises:
         ConfigError: a package is missing.
@@ -177,12 +182,8 @@ def export_onnx(
             f"ONNX Runtime draws this swapper up to {difference:.2g} beside torch, at most "
             f"{BOUND[precision]:g} is let pass; nothing was written. Try --precision fp32"
         )
-    with durable.explained(output):
-        output.parent.mkdir(parents=True, exist_ok=True)
-    durable.write_bytes(output, data)
-    yield Saved(path=output)
-    durable.write_text(output.with_suffix(".md"), card.markdown())
-    yield Saved(path=output.with_suffix(".md"))
+    for path in write_with_card(output, [data], len(data), card, finish):
+        yield Saved(path=path)
     yield StageDone(
         stage="export",
         summary={"file": str(output), "megabytes": round(len(data) / 1e6, 1), "difference": difference},
