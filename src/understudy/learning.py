@@ -114,6 +114,28 @@ class KeepsIdentity(Protocol):
 
 
 @runtime_checkable
+class HasCode(Protocol):
+    """A swap model that draws its swap from a few numbers a face, and from nothing else."""
+
+    def code(self, target: Tensor) -> Tensor:
+        """These numbers of target faces, (B, N)."""
+        ...
+
+    def draw(self, code: Tensor) -> tuple[Tensor, Tensor]:
+        """Face and mask: of ``code(target)`` those of ``swap(target)``."""
+        ...
+
+
+@runtime_checkable
+class MasksTarget(Protocol):
+    """A swap model that can also say where the target's own face is."""
+
+    def target_mask(self, target: Tensor) -> Tensor:
+        """The mask that it draws with the target's own face, (B, 1, S, S) in [0, 1]."""
+        ...
+
+
+@runtime_checkable
 class PictureTerm(Protocol):
     """A loss that compares two pictures."""
 

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from understudy.config import dump, merge
 from understudy.contracts import Context
 from understudy.errors import ConfigError
+from understudy.learning import HasCode, MasksTarget
 from understudy.models import MODELS
 from understudy.training.optim import OptimizerSettings, Stepper
 
@@ -88,6 +89,36 @@ def test_contract_swap_is_the_sources_way_of_drawing_the_targets_face(name, sett
         assert torch.allclose(got, expected, atol=1e-5)
         assert torch.allclose(got, getattr(drawn, name), atol=1e-5)
         assert (got - other).abs().max() > (got - expected).abs().max() + 1e-6
+
+
+@contract
+def test_contract_the_swap_is_drawn_from_the_code_alone(name, settings):
+    model = build(name, settings).eval()
+    if not isinstance(model, HasCode):
+        assert name == "gan", "its decoder sees the target too"
+        return
+    face, other = torch.rand(2, 3, 3, model.resolution, model.resolution)
+    with torch.inference_mode():
+        code, swapped = model.code(face), model.swap(face)
+        assert (code.ndim, len(code)) == (2, 3)
+        assert all(torch.equal(a, b) for a, b in zip(model.draw(code), swapped, strict=True))
+        assert not torch.equal(model.draw(model.code(other))[0], swapped[0])
+        # one code a face, in their order
+        turned = model.draw(code.flip(0))
+        assert all(torch.allclose(a, b.flip(0), atol=1e-5) for a, b in zip(turned, swapped, strict=True))
+
+
+@contract
+def test_contract_the_targets_mask_is_that_of_its_own_way(name, settings):
+    model = build(name, settings).eval()
+    if not isinstance(model, MasksTarget):
+        assert name == "gan", "its mask says how much is drawn anew"
+        return
+    source, target = torch.rand(2, 2, 3, model.resolution, model.resolution)
+    made = model.reconstruct(source, target)
+    mask = model.target_mask(target)
+    assert torch.allclose(mask, made.target.mask, atol=1e-5)
+    assert not torch.allclose(mask, model.swap(target)[1], atol=1e-5)
 
 
 @contract

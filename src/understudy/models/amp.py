@@ -152,7 +152,21 @@ class AmpNetwork(nn.Module):
             morph: share of the source's channels, from 0 (the target again) to 1 (the source); None: as in
                 the settings.
         """
-        return self.decoder(self._mix(self.encoder(target), self.morph if morph is None else morph))
+        return self.draw(self.code(target), morph)
+
+    def code(self, target: Float[Tensor, "b 3 r r"]) -> Float[Tensor, "b ae"]:
+        """The short code, from which both persons' layers make features."""
+        return self.encoder(target)
+
+    def draw(
+        self, code: Float[Tensor, "b ae"], morph: float | None = None
+    ) -> tuple[Float[Tensor, "b 3 r r"], Float[Tensor, "b 1 r r"]]:
+        """Face and mask from codes; see ``swap``."""
+        return self.decoder(self._mix(code, self.morph if morph is None else morph))
+
+    def target_mask(self, target: Float[Tensor, "b 3 r r"]) -> Float[Tensor, "b 1 r r"]:
+        """The mask of the target's own face: from the target's channels alone."""
+        return self.decoder.draw_mask(self.inter_target(self.encoder(target)))
 
     def _mix(self, code: Float[Tensor, "b ae"], morph: float) -> Float[Tensor, "b i s s"]:
         """The first channels, a share of ``morph``, from the source's layer, the rest from the target's."""

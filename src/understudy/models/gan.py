@@ -133,7 +133,11 @@ class Decoder(nn.Module):
 
 
 class GanNetwork(nn.Module):
-    """The whole of faceswap-GAN but its discriminators; implements ``learning.SwapModel``."""
+    """The whole of faceswap-GAN but its discriminators; implements ``learning.SwapModel``.
+
+    It has no code that alone makes the swap: the decoder lays its face over the target's. Nor does it say
+    where the target's own face is: α says how much has to be drawn anew.
+    """
 
     def __init__(self, settings: Gan) -> None:
         super().__init__()

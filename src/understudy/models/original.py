@@ -92,7 +92,7 @@ class Decoder(nn.Module):
 
 
 class OriginalNetwork(nn.Module):
-    """The whole autoencoder; implements ``contracts.SwapModel``."""
+    """The whole autoencoder; implements ``learning.SwapModel``."""
 
     def __init__(self, settings: Original) -> None:
         super().__init__()
@@ -125,4 +125,16 @@ class OriginalNetwork(nn.Module):
         self, target: Float[Tensor, "b 3 r r"]
     ) -> tuple[Float[Tensor, "b 3 r r"], Float[Tensor, "b 1 r r"]]:
         """The source's face with the target's expression, and its mask."""
-        return self.decoder_source(self.encoder(target))
+        return self.draw(self.code(target))
+
+    def code(self, target: Float[Tensor, "b 3 r r"]) -> Float[Tensor, "b n"]:
+        """The few numbers of the bottleneck."""
+        return self.encoder.latent(target)
+
+    def draw(self, code: Float[Tensor, "b n"]) -> tuple[Float[Tensor, "b 3 r r"], Float[Tensor, "b 1 r r"]]:
+        """The source's face from the bottleneck's numbers, and its mask."""
+        return self.decoder_source(self.encoder.spread(code))
+
+    def target_mask(self, target: Float[Tensor, "b 3 r r"]) -> Float[Tensor, "b 1 r r"]:
+        """The mask of the target's own face, by the target's decoder."""
+        return self.decoder_target(self.encoder(target))[1]

@@ -206,8 +206,11 @@ class Decoder(nn.Module):
         drawn = run_stages(self.face, features, checkpointed=self.checkpointed)
         parts = torch.stack([convolution(drawn) for convolution in self.out], dim=2)  # b 3 (1 or 4) h w
         face = F.pixel_shuffle(parts.flatten(1, 2), 2 if self.doubled else 1)
-        mask = self.out_mask(run_stages(self.mask, features, checkpointed=self.checkpointed))
-        return torch.sigmoid(face), torch.sigmoid(mask)
+        return torch.sigmoid(face), self.draw_mask(features)
+
+    def draw_mask(self, features: Float[Tensor, "b c s s"]) -> Float[Tensor, "b 1 r r"]:
+        """The mask alone, in [0, 1]."""
+        return torch.sigmoid(self.out_mask(run_stages(self.mask, features, checkpointed=self.checkpointed)))
 
 
 def run_stages(stages: nn.Sequential, x: Tensor, *, checkpointed: bool) -> Tensor:

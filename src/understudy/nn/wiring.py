@@ -1,7 +1,8 @@
 """How two persons share a network: DF's two decoders, LIAE's two inters.
 
 DeepFaceLab paper (arXiv 2005.05535), section 3.2, figures 4 and 5. Both implement ``learning.SwapModel``, and
-take both persons through the parts that they share in one batch.
+take both persons through the parts that they share in one batch; both have a code to draw from and a mask of
+the target's own face (``HasCode``, ``MasksTarget``).
 """
 
 from __future__ import annotations
@@ -50,7 +51,19 @@ class DfNetwork(nn.Module):
         self, target: Float[Tensor, "b 3 r r"]
     ) -> tuple[Float[Tensor, "b 3 r r"], Float[Tensor, "b 1 r r"]]:
         """The source's face with the target's expression, and its mask."""
-        return self.decoder_source(self.inter(self.encoder(target)))
+        return self.draw(self.code(target))
+
+    def code(self, target: Float[Tensor, "b 3 r r"]) -> Float[Tensor, "b n"]:
+        """The few numbers in the inter."""
+        return self.inter.squeeze(self.encoder(target))
+
+    def draw(self, code: Float[Tensor, "b n"]) -> tuple[Float[Tensor, "b 3 r r"], Float[Tensor, "b 1 r r"]]:
+        """The source's face from the numbers in the inter, and its mask."""
+        return self.decoder_source(self.inter.spread(code))
+
+    def target_mask(self, target: Float[Tensor, "b 3 r r"]) -> Float[Tensor, "b 1 r r"]:
+        """The mask of the target's own face, by the target's decoder."""
+        return self.decoder_target.draw_mask(self.inter(self.encoder(target)))
 
 
 class LiaeNetwork(nn.Module):
@@ -108,8 +121,21 @@ class LiaeNetwork(nn.Module):
         self, target: Float[Tensor, "b 3 r r"]
     ) -> tuple[Float[Tensor, "b 3 r r"], Float[Tensor, "b 1 r r"]]:
         """The source's face with the target's expression, and its mask."""
-        both = self.inter_AB(self.encoder(target))
+        return self.draw(self.code(target))
+
+    def code(self, target: Float[Tensor, "b 3 r r"]) -> Float[Tensor, "b n"]:
+        """The few numbers in inter_AB: the swap has nothing of inter_B."""
+        return self.inter_AB.squeeze(self.encoder(target))
+
+    def draw(self, code: Float[Tensor, "b n"]) -> tuple[Float[Tensor, "b 3 r r"], Float[Tensor, "b 1 r r"]]:
+        """The source's face from the numbers in inter_AB, and its mask."""
+        both = self.inter_AB.spread(code)
         return self.decoder(torch.cat([both, both], dim=1))
+
+    def target_mask(self, target: Float[Tensor, "b 3 r r"]) -> Float[Tensor, "b 1 r r"]:
+        """The mask of the target's own face: from inter_B's code and inter_AB's."""
+        flat = self.encoder(target)
+        return self.decoder.draw_mask(torch.cat([self.inter_B(flat), self.inter_AB(flat)], dim=1))
 
     def freeze_identity(self, frozen: bool) -> None:
         """Keep inter_AB as it is, or let it learn again; the encoder learns through it in either case.

@@ -5,6 +5,8 @@ Merge, the training preview, a studio and the metrics are given a ``Swapper`` an
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any, cast
 
@@ -17,7 +19,7 @@ from understudy import config
 from understudy.contracts import Alignment, Context, CropMode
 from understudy.errors import CheckpointError, ConfigError, PluginError, ShapeError
 from understudy.image.geometry import align
-from understudy.learning import SwapModel
+from understudy.learning import HasCode, MasksTarget, SwapModel
 from understudy.models import MODELS, ModelSettings
 from understudy.provenance.rights import records_of_model
 from understudy.provenance.standing import require_not_withdrawn
@@ -105,12 +107,85 @@ class Swapper:
             The source's faces with the target's expression, and their masks, both float32 in [0, 1] on the
             swapper's device.
         """
-        if crops.ndim != 4 or crops.shape[1:] != (3, self.resolution, self.resolution):
-            raise ShapeError("crops", f"(B, 3, {self.resolution}, {self.resolution})", tuple(crops.shape))
-        inputs = crops.to(self.device, non_blocking=True).contiguous(memory_format=torch.channels_last)
-        with torch.inference_mode(), torch.autocast(self.device.type, torch.bfloat16, enabled=self._bf16):
+        inputs = self._checked(crops)
+        with self._computing():
             face, mask = self.model.swap(inputs)
         return face.float().clamp(0, 1), mask.float().clamp(0, 1)
+
+    def code(self, crops: Float[Tensor, "b 3 s s"]) -> Float[Tensor, "b n"]:
+        """The few numbers a face from which its swap is drawn, float32; averages of them can be drawn too.
+
+        Args:
+            crops: as for a swap.
+
+        Raises:
+            ConfigError: the model has none.
+        """
+        model, inputs = self.require_code(), self._checked(crops)
+        with self._computing():
+            return model.code(inputs).float()
+
+    def draw(self, codes: Float[Tensor, "b n"]) -> tuple[Float[Tensor, "b 3 r r"], Float[Tensor, "b 1 r r"]]:
+        """Faces and masks from codes: of ``code(crops)`` the very swaps of ``crops``.
+
+        Raises:
+            ConfigError: the model has no codes.
+        """
+        model = self.require_code()
+        with self._computing():
+            face, mask = model.draw(codes.to(self.device))
+        return face.float().clamp(0, 1), mask.float().clamp(0, 1)
+
+    def target_masks(self, crops: Float[Tensor, "b 3 s s"]) -> Float[Tensor, "b 1 r r"]:
+        """Where the target's own faces are, as the network draws it with them; float32 in [0, 1].
+
+        Args:
+            crops: as for a swap.
+
+        Raises:
+            ConfigError: the model does not say so.
+        """
+        model, inputs = self.require_target_masks(), self._checked(crops)
+        with self._computing():
+            return model.target_mask(inputs).float().clamp(0, 1)
+
+    def require_code(self) -> HasCode:
+        """The model, if its swap is drawn from a code alone.
+
+        Raises:
+            ConfigError: it is not.
+        """
+        if isinstance(self.model, HasCode):
+            return self.model
+        raise ConfigError(
+            f"temporal.code: wanted 0 with a swapper of the model {self.settings.name!r}, whose faces are "
+            "not drawn from a code alone; nothing of it can be averaged"
+        )
+
+    def require_target_masks(self) -> MasksTarget:
+        """The model, if it says where the target's own face is.
+
+        Raises:
+            ConfigError: it does not.
+        """
+        if isinstance(self.model, MasksTarget):
+            return self.model
+        raise ConfigError(
+            f"mask.source: a swapper of the model {self.settings.name!r} does not say where the target's "
+            "own face is; choose hull, learned, product or union"
+        )
+
+    def _checked(self, crops: Tensor) -> Tensor:
+        """Crops as the network wants them."""
+        if crops.ndim != 4 or crops.shape[1:] != (3, self.resolution, self.resolution):
+            raise ShapeError("crops", f"(B, 3, {self.resolution}, {self.resolution})", tuple(crops.shape))
+        return crops.to(self.device, non_blocking=True).contiguous(memory_format=torch.channels_last)
+
+    @contextlib.contextmanager
+    def _computing(self) -> Generator[None]:
+        """Without gradients, in the device's precision."""
+        with torch.inference_mode(), torch.autocast(self.device.type, torch.bfloat16, enabled=self._bf16):
+            yield
 
 
 def weights_of(folder: Path) -> Path:
