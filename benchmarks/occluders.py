@@ -26,6 +26,7 @@ from common import Timing, publish
 from compositing import face_of, tensor
 from understudy.blends.alpha import Alpha
 from understudy.blends.feather import Feather
+from understudy.blends.multiband import Multiband
 from understudy.blends.poisson import Poisson
 from understudy.color_transfers.none import NoTransfer
 from understudy.contracts import Frame, Segmenter
@@ -139,6 +140,7 @@ def settings_of() -> dict[str, CompositeSettings]:
         mask = MaskSettings(front_level=level, front_grow=grow)
         out[f"feather, front_level {level:g}, front_grow {grow:g}"] = dataclasses.replace(plain, mask=mask)
     out["alpha"] = dataclasses.replace(plain, blend=Alpha())
+    out["multiband"] = dataclasses.replace(plain, blend=Multiband())
     out["poisson"] = dataclasses.replace(plain, blend=Poisson())
     return out
 

@@ -160,6 +160,16 @@ def test_distribution_transfers_find_another_light(transfer):
     assert (out - wanted)[inside].abs().mean() < (linear - wanted)[inside].abs().mean()
 
 
+@pytest.mark.parametrize("transfer", [IterativeDistributionTransfer, SlicedTransport])
+def test_distribution_transfers_do_not_stain_for_highlights(transfer):
+    """A target whose skin shines in spots: a face that does not shine gets no spots beyond ``departure``."""
+    shining = torch.where(torch.arange(skin().shape[-1]) % 16 == 0, torch.tensor(1.0), 0.25 * target())
+    linear = MongeKantorovich(max_gain=2.0)(skin(), shining, soft_mask())
+    far, near = (transfer(departure=most)(skin(), shining, soft_mask()) for most in (1.0, 0.05))
+    assert (far - linear).norm(dim=1).max() > 0.1
+    assert (near - linear).norm(dim=1).max() <= 0.05 + 1e-3
+
+
 def test_sot_does_not_invent_texture():
     """The finest detail grows no more than the contrast does: no blotches out of grain."""
     out = recolored(SlicedTransport())

@@ -25,8 +25,11 @@ class IterativeDistributionTransfer(StableTransfer):
 
     rotations: int = 16
     """How often the colours are turned."""
-    max_gain: float = 3.0
+    max_gain: float = 2.0
     """Most by which contrast is raised, and lowered, by the linear part of the map."""
+    departure: float = 0.05
+    """Most by which a colour departs from the linear part, of a range of 1; 1 for no limit. A face that lacks
+    the other's highlights, or is less sharp, would otherwise get stains for them."""
 
     def _measure(
         self,
@@ -42,5 +45,7 @@ class IterativeDistributionTransfer(StableTransfer):
         self, face: Float[Tensor, "b 3 s s"], statistics: Float[Tensor, "b k"]
     ) -> Float[Tensor, "b 3 s s"]:
         """The map for every pixel."""
-        moved = Transport.unpacked(statistics, 3)(face.flatten(2) * 2.0 - 1.0, self.max_gain)
+        moved = Transport.unpacked(statistics, 3)(
+            face.flatten(2) * 2.0 - 1.0, self.max_gain, 2.0 * self.departure
+        )
         return moved.view_as(face) * 0.5 + 0.5

@@ -31,8 +31,11 @@ class SlicedTransport(StableTransfer):
     """Width over which the change of neighbouring pixels of like brightness is averaged, as a fraction of
     the crop side; 0.05 hides banding. After Rabin, Delon and Gousseau 2011, "Removing artefacts from color
     and contrast modifications", with a guided filter."""
-    max_gain: float = 3.0
+    max_gain: float = 2.0
     """Most by which contrast is raised, and lowered, by the linear part of the map."""
+    departure: float = 0.05
+    """Most by which a colour departs from the linear part, of a range of 1; 1 for no limit. A face that lacks
+    the other's highlights, or is less sharp, would otherwise get stains for them."""
 
     def _measure(
         self,
@@ -49,7 +52,9 @@ class SlicedTransport(StableTransfer):
         self, face: Float[Tensor, "b 3 s s"], statistics: Float[Tensor, "b k"]
     ) -> Float[Tensor, "b 3 s s"]:
         """The map for every pixel, its change smoothed where that is wanted."""
-        moved = Transport.unpacked(statistics, 3)(face.flatten(2) * 2.0 - 1.0, self.max_gain)
+        moved = Transport.unpacked(statistics, 3)(
+            face.flatten(2) * 2.0 - 1.0, self.max_gain, 2.0 * self.departure
+        )
         moved = moved.view_as(face) * 0.5 + 0.5
         radius = round(self.smoothing * face.shape[-1])
         if radius < 1:

@@ -226,10 +226,22 @@ class Transport:
         parts = lines.split([math.prod(shape) for shape in shapes], dim=1)
         return Transport(*(part.view(-1, *shape) for part, shape in zip(parts, shapes, strict=True)))
 
-    def __call__(self, points: Float[Tensor, "b d n"], max_gain: float) -> Float[Tensor, "b d n"]:
-        """The points where they belong; ``max_gain`` is that of ``fit_transport``."""
+    def __call__(
+        self, points: Float[Tensor, "b d n"], max_gain: float, departure: float = math.inf
+    ) -> Float[Tensor, "b d n"]:
+        """The points where they belong.
+
+        Args:
+            points: between -1 and 1.
+            max_gain: that of ``fit_transport``.
+            departure: longest further move after the linear map; a longer one is shortened to it.
+        """
         linear = monge_kantorovich(self.start_covariance, self.end_covariance, max_gain)
-        return move(points, linear, self.start, self.end) + read_table(self.rest, points)
+        rest = self.rest
+        if departure < math.inf:
+            length = torch.linalg.vector_norm(rest, dim=1, keepdim=True)
+            rest = rest * (departure / length.clamp(min=departure))
+        return move(points, linear, self.start, self.end) + read_table(rest, points)
 
 
 def fit_transport(
