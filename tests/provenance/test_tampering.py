@@ -1,9 +1,9 @@
 """The tamper matrix: what can be done to a signed file, each with its own answer, code and exit status.
 
 Every case goes through the command. Certificates are made here: expired ones, strangers', ones that lack the
-usage. Revocation: the library checks OCSP answers that were stapled when signing, and no revocation lists,
-and we fetch nothing. So a key of our own that is revoked is told by ``understudy keys rotate
---lost``, and a revoked certificate of a stranger is not told.
+usage. Revocation: the library checks OCSP answers that were stapled when signing, and we fetch nothing. So a
+key of our own that is revoked is told by ``understudy keys rotate --lost``, and a revoked certificate of a
+stranger by the list of its issuer, ``understudy keys revoked LIST``.
 """
 
 from __future__ import annotations
@@ -25,12 +25,14 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID
 from provenance_frames import frames
 
+from understudy.cli import keys
 from understudy.cli.verify import run
-from understudy.errors import OutputError
+from understudy.errors import ConfigError, OutputError
 from understudy.provenance import xmp
 from understudy.provenance.claim import Edit
 from understudy.provenance.keys import KeyStore, make_root
 from understudy.provenance.manifest import manifest_path, sign_file
+from understudy.provenance.revocation import overdue, take_list
 from understudy.provenance.signer import SigningSettings
 from understudy.video.stills import StillsWriter
 from understudy.video.writer import VideoWriter
@@ -276,8 +278,9 @@ def studio(
     end: datetime.datetime = NOW + 100 * DAY,
     usage: x509.ObjectIdentifier = ExtendedKeyUsageOID.EMAIL_PROTECTION,
 ) -> tuple[SigningSettings, bytes]:
-    """A studio's certificate with these dates and that usage, and its root."""
+    """A studio's certificate with these dates and that usage, and its root, whose key lies in the folder."""
     root_key, root = make_root()
+    (folder / "root.key").write_bytes(root_key)
     issuer = serialization.load_pem_private_key(root_key, None)
     above = x509.load_pem_x509_certificate(root)
     assert isinstance(issuer, ec.EllipticCurvePrivateKey)
@@ -320,6 +323,65 @@ def test_a_foreign_certificate_and_then_its_root_in_the_trust_list(
     (place / "root.pem").write_bytes(root)
     KeyStore().trust(place / "root.pem")
     assert ask(place / "other.mp4", capsys)[0] == 0
+
+
+def revocation_list(folder: Path, serial: int, issued: datetime.datetime = NOW) -> Path:
+    """A list of the studio's root with one certificate on it."""
+    key = serialization.load_pem_private_key((folder / "root.key").read_bytes(), None)
+    assert isinstance(key, ec.EllipticCurvePrivateKey)
+    entry = (
+        x509.RevokedCertificateBuilder()
+        .serial_number(serial)
+        .revocation_date(NOW - DAY)
+        .add_extension(x509.CRLReason(x509.ReasonFlags.key_compromise), critical=False)
+        .build()
+    )
+    crl = (
+        x509.CertificateRevocationListBuilder()
+        .issuer_name(x509.load_pem_x509_certificate((folder / "root.pem").read_bytes()).subject)
+        .last_update(issued)
+        .next_update(issued + 7 * DAY)
+        .add_revoked_certificate(entry)
+        .sign(key, hashes.SHA256())
+    )
+    file = folder / "studio.crl"
+    file.write_bytes(crl.public_bytes(serialization.Encoding.DER))
+    return file
+
+
+def test_a_certificate_that_its_issuer_revoked(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    settings, root = studio(place)
+    (place / "root.pem").write_bytes(root)
+    sign_file(place / "other.mp4", Edit(plate=place / "plate.mp4"), settings)
+    assert settings.certificate is not None
+    serial = x509.load_pem_x509_certificate(settings.certificate.read_bytes()).serial_number
+    with pytest.raises(ConfigError, match="keys trust"):  # a list of somebody unknown says nothing
+        take_list(KeyStore(), revocation_list(place, serial))
+    KeyStore().trust(place / "root.pem")
+    assert keys.run(["revoked", str(revocation_list(place, serial + 1))]) == 0
+    assert ask(place / "other.mp4", capsys)[0] == 0  # another certificate is on it
+    assert keys.run(["revoked", str(revocation_list(place, serial))]) == 0
+    assert "1 revoked, as of" in capsys.readouterr().out
+    code, answer = ask(place / "other.mp4", capsys)
+    assert (code, answer["verdict"], answer["signer"]["root"]) == (3, "stranger", "")
+    assert answer["reasons"][0].endswith(f"revoked the certificate on {NOW - DAY:%Y-%m-%d} (keyCompromise)")
+
+
+def test_a_revocation_list_is_neither_old_nor_forged(place: Path) -> None:
+    _, root = studio(place)
+    (place / "root.pem").write_bytes(root)
+    KeyStore().trust(place / "root.pem")
+    taken, _ = take_list(KeyStore(), revocation_list(place, 1, NOW - 20 * DAY))
+    assert "was due for renewal on" in overdue(taken)
+    take_list(KeyStore(), revocation_list(place, 1))
+    assert not overdue(taken)
+    with pytest.raises(ConfigError, match="older than the list that is here"):
+        take_list(KeyStore(), revocation_list(place, 1, NOW - 10 * DAY))
+    flip(place / "studio.crl", len((place / "studio.crl").read_bytes()) - 3)
+    with pytest.raises(ConfigError, match=r"fits it|no certificate revocation list"):
+        take_list(KeyStore(), place / "studio.crl")
+    with pytest.raises(ConfigError, match="no certificate revocation list"):
+        take_list(KeyStore(), place / "plate.mp4")
 
 
 def test_no_trust_list_at_all(

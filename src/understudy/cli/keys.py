@@ -1,4 +1,4 @@
-"""``understudy keys show | backup | restore | rotate | trust``: the key that signs results."""
+"""``understudy keys show | backup | restore | rotate | trust | revoked``: the key that signs results."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ from pathlib import Path
 
 from understudy.errors import ConfigError
 from understudy.provenance.keys import KeyStore
+from understudy.provenance.revocation import overdue, take_list
 
 USAGE = """usage: understudy keys show
        understudy keys backup FILE
        understudy keys restore FILE
        understudy keys rotate [--lost]
        understudy keys trust CERTIFICATE
+       understudy keys revoked LIST
 
 Every result is signed with a key that is made on this machine at first use and that only you can read.
 
@@ -24,6 +26,8 @@ Every result is signed with a key that is made on this machine at first use and 
            --lost: the keys got into wrong hands. What they signed is no longer taken for yours, the root is
            new, and the producer signs the consent records again
   trust    take a root certificate of others (a studio's, a broadcaster's) into those you trust
+  revoked  take the list in which such an issuer says which of its certificates it has revoked (X.509 CRL);
+           nothing is fetched, so renew it when show says that it is due
 
 Without the key nobody can sign as you, and you cannot either: after a loss without a backup, rotate, and give
 the new root.pem to whoever trusted the old one. Files that were signed before can still be verified.
@@ -51,6 +55,9 @@ def run(arguments: Sequence[str]) -> int:
             _show(store)
         case ["trust", name]:
             sys.stdout.write(f"trusted from now on: {store.trust(Path(name))}\n")
+        case ["revoked", name]:
+            root, about = take_list(store, Path(name))
+            sys.stdout.write(f"list of {root}: {about}\n")
         case _:
             sys.stderr.write(USAGE)
             return 2
@@ -71,5 +78,6 @@ def _show(store: KeyStore) -> None:
     ]
     others = [path for path in store.roots() if path not in store.own_roots()]
     lines += [f"trusted  {path}" for path in others]
+    lines += [f"overdue  {sentence}" for path in others if (sentence := overdue(path))]
     lines += [f"lost     {serial} since {day}" for serial, day in store.lost().items()]
     sys.stdout.write("\n".join(lines) + "\n")

@@ -20,6 +20,7 @@ from understudy.provenance.keys import KeyStore
 from understudy.provenance.labels import file_hash, sidecar_path
 from understudy.provenance.manifest import list_path, manifest_path, media_type
 from understudy.provenance.recovery import Found, look
+from understudy.provenance.revocation import revoked
 from understudy.provenance.signer import quiet_context
 from understudy.video.encoding import CONTAINERS
 from understudy.video.probe import probe
@@ -58,7 +59,6 @@ WORDS = {
 }
 """The library's codes in plain words."""
 
-
 Look = Literal["no", "whole pictures", "as needed"]
 
 
@@ -92,6 +92,8 @@ class Signer:
     """``this installation``, the name of a trusted root's file, or empty."""
     time: str
     """By a timestamp service; empty without one."""
+    revoked: str = ""
+    """Why the certificate is no longer believed: its issuer revoked it, or its key was lost; or empty."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -247,9 +249,8 @@ def _answer(path: Path, found: dict[str, Any], where: str, store: KeyStore) -> A
         verdict, reasons = "intact", [f"it is as it was signed, by a key that {_vouches(signer.root)}"]
     else:
         verdict = "stranger"
-        reasons = ["it is as it was signed, but nobody whom you trust vouches for the signer"]
-        if day := store.lost().get(signer.serial):
-            reasons.insert(0, f"it was signed with a key of yours that you declared lost on {day}")
+        unknown = "it is as it was signed, but nobody whom you trust vouches for the signer"
+        reasons = [signer.revoked, unknown] if signer.revoked else [unknown]
     data = {each["label"].split("__")[0]: each["data"] for each in active.get("assertions", [])}
     actions: list[dict[str, Any]] = data.get("c2pa.actions.v2", data.get("c2pa.actions", {})).get(
         "actions", []
@@ -280,7 +281,9 @@ OWN = "this installation"
 
 def _signer(path: Path, found: dict[str, Any], active: dict[str, Any], where: str, store: KeyStore) -> Signer:
     about = active.get("signature_info") or {}
-    root = ""
+    serial = about.get("cert_serial_number", "")
+    root, day = "", store.lost().get(serial)
+    gone = f"it was signed with a key of yours that you declared lost on {day}" if day else ""
     if found.get("validation_state") == "Trusted":
         own = store.own_roots()
         others = [each for each in store.roots() if each not in own]
@@ -289,13 +292,14 @@ def _signer(path: Path, found: dict[str, Any], active: dict[str, Any], where: st
         for each in others:  # which of them it was, the library does not say
             again = _read(path, beside, each.read_text("utf-8"))
             if again and again.get("validation_state") == "Trusted":
-                root = each.name
+                root, gone = each.name, revoked(each, serial)
     return Signer(
         name=about.get("common_name", ""),
         organisation=about.get("issuer", ""),
-        serial=about.get("cert_serial_number", ""),
-        root=root,
+        serial=serial,
+        root="" if gone else root,
         time=about.get("time") or "",
+        revoked=gone,
     )
 
 
