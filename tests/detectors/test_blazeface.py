@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from drawn_face import EYE_DISTANCE, PLACES, draw_face, pasted
+from drawn_face import BACKGROUND, EYE_DISTANCE, PLACES, draw_face, pasted
 from understudy.contracts import Context
 from understudy.detectors.blazeface import BlazeFace, _starts, anchor_centers
 from understudy.errors import ConfigError
@@ -72,6 +72,35 @@ def test_without_tiles_it_is_missed():
     frame = pasted(draw_face(), 80, (560, 250), (720, 1280))
     assert built(smallest=0.5, rotated=False)(frame) == []
     assert len(built()(frame)) == 1
+
+
+def shifted(picture, x, y, shape):
+    """The picture in a plain frame, moved so far that a part of it may lie outside."""
+    matrix = np.array([[1, 0, x], [0, 1, y]], np.float32)
+    return cv2.warpAffine(
+        picture, matrix, shape[::-1], borderMode=cv2.BORDER_CONSTANT, borderValue=BACKGROUND
+    )
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "shape"),
+    [(256, 0, (512, 512)), (-256, 0, (512, 512)), (0, 256, (512, 512)), (0, -262, (512, 512)),
+     (1030, 150, (720, 1280)), (-250, 150, (720, 1280))],
+)  # fmt: skip
+def test_a_face_that_the_edge_cuts_in_half(detector, x, y, shape):
+    (found,) = detector(shifted(draw_face(), x, y, shape))
+    for index, name in enumerate(["right_iris", "left_iris"]):  # also of the eye that is not in the picture
+        expected = PLACES[name][0] + x, PLACES[name][1] + y
+        assert math.dist(found.keypoints[index], expected) < 0.4 * EYE_DISTANCE, name
+
+
+@pytest.mark.parametrize("x", [-125, 125, 480, 512])
+def test_the_mirror_image_beyond_the_edge_is_no_face(detector, x):
+    """A whole face beside the edge is one face; hair that has nearly left is none."""
+    found = detector(shifted(draw_face(), x, 0, (512, 512)))
+    assert len(found) == (abs(x) < 200)
+    for item in found:
+        assert math.dist(item.keypoints[0], (PLACES["right_iris"][0] + x, PLACES["right_iris"][1])) < 30
 
 
 @pytest.mark.parametrize("turns", [1, 2, 3])

@@ -3,7 +3,8 @@
 Bazarevsky et al. 2019, "BlazeFace: Sub-millisecond Neural Face Detection on Mobile GPUs", with the published
 anchors and thresholds of MediaPipe's models. The *near* network sees 128 pixels and finds faces that fill a
 fifth of a picture or more, the *far* one sees 192 and finds them down to a twelfth. What would be smaller
-than that is looked for in overlapping tiles, and a picture in which nothing sure was found is looked at
+than that is looked for in overlapping tiles. Half a face at the picture's edge is not seen by either; with
+the picture mirrored beyond its edges it is whole. A picture in which nothing sure was found is looked at
 turned by 90, 180 and 270 degrees.
 """
 
@@ -38,6 +39,11 @@ SAME_FACE = 0.3
 """Overlap, intersection over union, from which two boxes are one face."""
 INSIDE = 0.6
 """Part of the smaller box inside the larger from which two boxes of different looks are one face."""
+MIRRORED = 0.3
+"""Width of what is mirrored round a picture, as a fraction of its short side: half of a large face."""
+CUT = (0.3, 0.9)
+"""Parts of its box between which a face in the mirrored picture counts: less is the mirror image of another,
+more is seen without."""
 
 _NEAR_STRIDES = (8, 8, 16, 16, 16, 16, 16, 16)  # one anchor each: two a layer, the last three layers alike
 _FAR_STRIDES = (4,)
@@ -86,6 +92,9 @@ class BlazeFaceDetector:
     def __call__(self, image: UInt8[np.ndarray, "h w 3"]) -> list[Detection]:
         """Faces of an RGB picture, in its pixels, best first."""
         rows = _one_each(self._upright(image))
+        # of a cut face that the upright look is not sure of it sees too little: its box is squeezed
+        cut = _others(_one_each(self._cut(image)), rows[rows[:, 0] >= SURE])
+        rows = _one_each([_others(rows, cut), cut])
         if self.settings.rotated and not np.any(rows[:, 0] >= SURE):
             rows = _one_each([rows, *self._turned(image)])
         return [
@@ -107,6 +116,27 @@ class BlazeFaceDetector:
                 yield from self.far(image, self.settings.far_threshold)
             if smallest < FAR_FACE:
                 yield from self._tiles(image, self.far, math.ceil(long_side * smallest / FAR_FACE))
+
+    def _cut(self, image: UInt8[np.ndarray, "h w 3"]) -> Iterator[Float64[np.ndarray, "_ 17"]]:
+        """The same for faces that the picture's edge cuts."""
+        times = halvings(image.shape, max(image.shape[:2]) / 512)
+        small = halved(image, times)
+        height, width = small.shape[:2]
+        margin = round(MIRRORED * min(height, width))
+        whole = cv2.copyMakeBorder(small, margin, margin, margin, margin, cv2.BORDER_REFLECT)
+        frame = np.array([[1, margin, margin, margin + width, margin + height]], np.float64)
+        for look, threshold in (
+            (self.near, self.settings.threshold),
+            (self.far, self.settings.far_threshold),
+        ):
+            if look is None:
+                continue
+            (rows,) = look(whole, threshold)
+            corner = np.minimum(rows[:, 3:5], frame[:, 3:5]) - np.maximum(rows[:, 1:3], frame[:, 1:3])
+            inside = np.clip(corner, 0, None).prod(1) / (rows[:, 3:5] - rows[:, 1:3]).prod(1)
+            rows = rows[(inside > CUT[0]) & (inside < CUT[1])]
+            rows[:, 1:] = (rows[:, 1:] - margin) * 2**times
+            yield rows
 
     def _turned(self, image: UInt8[np.ndarray, "h w 3"]) -> Iterator[Float64[np.ndarray, "_ 17"]]:
         """The same for faces that lie or stand on their heads; the whole picture only."""
@@ -233,11 +263,21 @@ def _one_each(looks: Iterable[Float64[np.ndarray, "_ 17"]]) -> Float64[np.ndarra
     rows = np.concatenate([np.empty((0, 17)), *looks])
     kept: list[Float64[np.ndarray, "17"]] = []
     for row in rows[np.argsort(-rows[:, 0], kind="stable")]:
-        others = np.array(kept).reshape(-1, 17)
-        overlap, inside = _overlaps(row, others)
-        if not np.any((overlap > SAME_FACE) | (inside > INSIDE)):
+        if not _same(row, np.array(kept).reshape(-1, 17)):
             kept.append(row)
     return np.array(kept).reshape(-1, 17)
+
+
+def _others(
+    rows: Float64[np.ndarray, "n 17"], known: Float64[np.ndarray, "m 17"]
+) -> Float64[np.ndarray, "k 17"]:
+    """The rows that are none of the known faces."""
+    return rows[[not _same(row, known) for row in rows]] if len(rows) else rows
+
+
+def _same(row: Float64[np.ndarray, "17"], known: Float64[np.ndarray, "m 17"]) -> bool:
+    overlap, inside = _overlaps(row, known)
+    return bool(np.any((overlap > SAME_FACE) | (inside > INSIDE)))
 
 
 def _overlaps(
