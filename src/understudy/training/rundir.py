@@ -12,7 +12,7 @@ import json
 import platform
 import time
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -24,7 +24,7 @@ import understudy
 from understudy import durable
 from understudy.config import merge, to_toml
 from understudy.errors import CheckpointError, ConfigError
-from understudy.events import Event
+from understudy.events import Event, Warned
 from understudy.training.tensors import read_tensors, write_tensors
 
 COMMANDS = ("save", "preview", "stop")
@@ -128,6 +128,16 @@ class RunFolder:
     def origin(self) -> dict[str, Any]:
         """Where the run comes from."""
         return tomllib.loads((self.path / "origin.toml").read_text("utf-8"))
+
+    def remarks_on(self, digests: Sequence[str]) -> list[Event]:
+        """A warning where these are not the hashes of the face sets that the run was started with."""
+        if list(self.origin["face_sets"].values()) == list(digests):
+            return []
+        message = (
+            "the face sets are not those that the run was started with, or have changed: it goes on, but not "
+            "as it would have gone on"
+        )
+        return [Warned(message=message)]
 
     def record(self, event: Event) -> None:
         """Append an event to ``events.jsonl``."""

@@ -65,6 +65,11 @@ class CrowdSettings:
                 f"are never trained on; {self.first_seed} with {self.performers} performers reaches into it"
             )
 
+    @property
+    def said(self) -> str:
+        """Who they are, for a run's origin."""
+        return f"performers {self.first_seed} to {self.first_seed + self.performers - 1}"
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Crowd:

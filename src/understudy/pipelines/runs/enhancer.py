@@ -14,7 +14,7 @@ from understudy import config
 from understudy.contracts import CropMode
 from understudy.enhancers import ENHANCERS, Enhancer
 from understudy.errors import ConfigError, FaceSetError
-from understudy.events import Event, Planned, Progress, StageDone, StageStarted, Warned
+from understudy.events import Event, Planned, Progress, StageDone, StageStarted
 from understudy.faces.faceset import FaceRecord, FaceSet
 from understudy.image.geometry import align, compose, invert
 from understudy.image.warp import warp
@@ -153,11 +153,7 @@ def train(
         CheckpointError: the run's checkpoints are damaged or of another network.
     """
     settings = bounded(settings_of(run), steps, time)
-    if list(run.origin["face_sets"].values()) != [faces.digest() for faces in sets]:
-        yield Warned(
-            message="the face sets are not those that the run was started with, or have changed: it goes on, "
-            "but not as it would have gone on"
-        )
+    yield from run.remarks_on([faces.digest() for faces in sets])
     chosen = choose_device(device or settings.device)
     torch.manual_seed(settings.loop.seed)
     plugin = trainable(settings.enhancer)

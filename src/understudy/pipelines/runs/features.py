@@ -60,8 +60,7 @@ class FeatureSettings:
 
 def start(settings: FeatureSettings, runs: Path) -> RunFolder:
     """Makes the folder of a new run; nothing is drawn or trained yet."""
-    first, count = settings.crowd.first_seed, settings.crowd.performers
-    origin = make_origin(settings.loop.seed, {"crowd": f"performers {first} to {first + count - 1}"})
+    origin = make_origin(settings.loop.seed, {"crowd": settings.crowd.said})
     return RunFolder.create(runs, "features", {"features": config.dump(settings)}, origin)
 
 

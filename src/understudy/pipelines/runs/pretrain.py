@@ -42,8 +42,7 @@ class PretrainSettings(TrainSettings):
 def start(settings: PretrainSettings, runs: Path) -> RunFolder:
     """Makes the folder of a new run; nothing is drawn or trained yet."""
     recipe = {"pretrain": config.dump(settings)}
-    first, count = settings.crowd.first_seed, settings.crowd.performers
-    origin = make_origin(settings.loop.seed, {"crowd": f"performers {first} to {first + count - 1}"})
+    origin = make_origin(settings.loop.seed, {"crowd": settings.crowd.said})
     return RunFolder.create(runs, f"{settings.model.name}-start", recipe, origin)
 
 

@@ -11,7 +11,7 @@ import torch
 from understudy import config
 from understudy.contracts import Context
 from understudy.errors import CheckpointError, ConfigError, FaceSetError
-from understudy.events import Event, Planned, Progress, StageDone, StageStarted, Warned
+from understudy.events import Event, Planned, Progress, StageDone, StageStarted
 from understudy.faces.faceset import FaceSet
 from understudy.pipelines.runs.mask_faces import Label, check_seeds, draw_faces, frame_labels, labelled, split
 from understudy.pipelines.setup import choose_device
@@ -168,7 +168,7 @@ def train(
         CheckpointError: the run's checkpoints are damaged or of another network.
     """
     settings = bounded(settings_of(run), steps, time)
-    yield from _remarks(run, sets)
+    yield from run.remarks_on([faces.digest() for faces in sets])
     chosen = choose_device(device or settings.device)
     torch.manual_seed(settings.loop.seed)
     plugin = trainable(settings.segmenter)
@@ -193,15 +193,6 @@ def train(
     )
     trainer = Trainer(task, run, settings.loop, settings.optimizer, settings.average, stop=stop)
     yield from trainer.train()
-
-
-def _remarks(run: RunFolder, sets: Sequence[FaceSet]) -> Iterator[Event]:
-    wanted = list(run.origin["face_sets"].values())
-    if wanted != [faces.digest() for faces in sets]:
-        yield Warned(
-            message="the face sets are not those that the run was started with, or have changed: it goes on, "
-            "but not as it would have gone on"
-        )
 
 
 def _plan(
