@@ -325,6 +325,8 @@ def full_figures(folder: Path, clip: Path) -> dict[str, Timing | float | str]:
     """With a network, with the encoder, and what measuring flicker adds; at 1080p."""
     out: dict[str, Timing | float | str] = {}
     units, how, swapper = float(SIZES["1080p"][2]), settings("feather"), quick96()
+    usual = merge_of("1080p", CompositeSettings())
+    out["1080p without network, as by default"] = measure(lambda: run(clip, usual), units=units, runs=3)
     out["1080p with network"] = measure(
         lambda: run(clip, merge_of("1080p", how, swapper)), units=units, runs=2
     )
