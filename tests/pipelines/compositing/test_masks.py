@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+from typing import get_args, get_type_hints
+
 import numpy as np
 import pytest
 import torch
 
 from understudy.contracts import Alignment
-from understudy.errors import ConfigError
+from understudy.errors import ConfigError, ShapeError
 from understudy.image.landmarks import LEFT_EYE, LIPS_OUTER, RIGHT_EYE
 from understudy.pipelines.compositing.masks import (
     MaskSettings,
@@ -106,15 +108,36 @@ def test_impossible_settings_are_refused(wrong):
 
 
 def test_a_second_channel_is_the_targets_own_mask():
-    both = torch.cat([disc(30, 60), disc(20, 40)], 1)
-    masks = {source: join_masks(MaskSettings(source=source), disc(35), both) for source in SOURCES}
-    assert torch.equal(masks["learned"], disc(30, 60))
-    assert torch.equal(masks["target"], disc(20, 40))
-    assert torch.equal(masks["product"], disc(35) * disc(30, 60) * disc(20, 40))
-    assert torch.equal(masks["union"], torch.maximum(disc(35), torch.maximum(disc(30, 60), disc(20, 40))))
+    """It counts where it is named and nowhere else: the default does not change by its being there."""
+    hull, new, old = disc(35), disc(30, 60), disc(20, 40)
+    both = torch.cat([new, old], 1)
+    expected = {
+        "hull": hull,
+        "learned": new,
+        "target": old,
+        "product": hull * new,
+        "union": torch.maximum(hull, new),
+        "learned_product": new * old,
+        "learned_union": torch.maximum(new, old),
+    }
+    assert set(expected) == set(get_args(get_type_hints(MaskSettings)["source"]))
+    for source, mask in expected.items():
+        assert torch.equal(join_masks(MaskSettings(source=source), hull, both), mask), source
 
 
-SOURCES = ("hull", "learned", "target", "product", "union")
+@pytest.mark.parametrize("source", ["target", "learned_product", "learned_union"])
+def test_a_mask_of_the_old_face_that_is_not_there_is_missed(source):
+    settings = MaskSettings(source=source)
+    assert settings.asks_target
+    with pytest.raises(ShapeError, match=f"new and the old face, for mask.source '{source}'"):
+        join_masks(settings, disc(35), disc(30, 60))
+    assert not MaskSettings().asks_target
+
+
+def test_holes_of_the_old_faces_mask_are_closed_too():
+    both = torch.cat([disc(40) * (1 - disc(4, 40)), disc(40) * (1 - disc(4, 60))], 1)
+    for source in ("target", "learned_product"):
+        assert torch.equal(join_masks(MaskSettings(source=source), disc(10), both), disc(40))
 
 
 def test_holes_are_filled_up_to_their_size():

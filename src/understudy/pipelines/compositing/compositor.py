@@ -134,7 +134,7 @@ class Compositor:
 
 
 def reach_of(settings: CompositeSettings) -> int:
-    """Frames before and after one that its composite looks at."""
+    """Frames before and after one that its composite looks at; codes are averaged before that."""
     neighbours = 1 if settings.detail.shutter else 0  # motion blur looks at the next frame
     return max(settings.temporal.reach, settings.temporal.mask, neighbours)
 

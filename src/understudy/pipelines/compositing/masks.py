@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from understudy.contracts import Alignment
-from understudy.errors import ConfigError
+from understudy.errors import ConfigError, ShapeError
 from understudy.image.draw import REGIONS, region_mask
 from understudy.image.filter import dilate, erode, gaussian_blur
 from understudy.image.geometry import compose, invert
@@ -57,10 +57,12 @@ class RegionSettings:
 class MaskSettings:
     """Where the new face goes."""
 
-    source: Literal["hull", "learned", "target", "product", "union"] = "product"
+    source: Literal["hull", "learned", "target", "product", "union", "learned_product", "learned_union"] = (
+        "product"
+    )
     """``hull``: round the landmarks. ``learned``: where the swapper says that its new face is. ``target``:
-    where it says that the old one was. ``product``: where all that there are agree. ``union``: where one of
-    them does. What a swapper does not say is left out."""
+    where it says that the old one was. ``product``: where hull and learned agree. ``union``: where one of
+    them does. ``learned_product``, ``learned_union``: the same of learned and target, without the hull."""
     stored: Literal["cut", "alone", "ignore"] = "cut"
     """What the masks of the target's face set do where it has some (understudy mask apply, or painted ones).
     ``cut``: what they leave out, as a hand before the face, is left out. ``alone``: only they count.
@@ -110,6 +112,11 @@ class MaskSettings:
                 raise ConfigError(f"{name}: wanted 0 to 1, got {value}")
 
     @property
+    def asks_target(self) -> bool:
+        """Whether the swapper has to say where the target's own face is."""
+        return self.source in ("target", "learned_product", "learned_union")
+
+    @property
     def by_region(self) -> dict[str, RegionSettings]:
         """Regions that have a weight of their own, in the order in which they are laid over each other."""
         found = {name: getattr(self, name) for name in REGIONS}
@@ -153,26 +160,32 @@ def join_masks(
     Args:
         settings: which of them count.
         hull: from the landmarks, in [0, 1].
-        learned: the swapper's, in [0, 1], same size: of the new face, and of the old one where there is a
-            second channel; None where the swapper has none, then only the hull counts.
+        learned: the swapper's, in [0, 1], same size: of the new face, and as a second channel of the old one
+            where the settings ask for it; None where the swapper has none, then only the hull counts.
         stored: of the face set, see ``StoredMask``; None where no face has one. It counts here where it is
             to count alone; otherwise it says what is before the face.
+
+    Raises:
+        ShapeError: the settings ask for the old face's mask and there is none.
     """
     if stored is not None and settings.stored == "alone":
         return stored * (stored >= _LEAST)
-    if learned is None or settings.source == "hull":
-        joined = hull
-    else:
-        learned = fill_holes(learned, settings.fill)
-        if settings.source == "learned":
-            joined = learned[:, :1]
-        elif settings.source == "target":
-            joined = learned[:, -1:]
-        elif settings.source == "product":
-            joined = hull * learned.prod(1, keepdim=True)
-        else:
-            joined = torch.maximum(hull, learned.amax(1, keepdim=True))
+    joined = hull if learned is None or settings.source == "hull" else _joined(settings, hull, learned)
     return joined * (joined >= _LEAST)
+
+
+def _joined(settings: MaskSettings, hull: Tensor, learned: Tensor) -> Tensor:
+    """``join_masks`` where the swapper has a say."""
+    if settings.asks_target and learned.shape[1] < 2:
+        wanted = f"(B, 2, S, S), of the new and the old face, for mask.source {settings.source!r}"
+        raise ShapeError("the swapper's masks", wanted, tuple(learned.shape))
+    first = learned[:, 1:] if settings.source == "target" else learned[:, :1]
+    first = fill_holes(first, settings.fill)
+    if settings.source in ("learned", "target"):
+        return first
+    second = fill_holes(learned[:, 1:], settings.fill) if settings.asks_target else hull
+    together = settings.source in ("product", "learned_product")
+    return second * first if together else torch.maximum(second, first)
 
 
 def fill_holes(masks: Float[Tensor, "b c s s"], largest: float) -> Float[Tensor, "b c s s"]:

@@ -28,9 +28,12 @@ class TemporalSettings:
     mask: int = 0
     """Frames before and after over which the mask is averaged, 0 to 8; pixels whose colour changed, as when
     a hand passes, are not."""
+    code: int = 0
+    """Frames before and after over which the network's code of a face is averaged before the face is drawn, 0
+    to 8. Off: it took no tenth of the flicker away where it was tried. Not with the model gan."""
 
     def __post_init__(self) -> None:
-        for name in ("reach", "mask"):
+        for name in ("reach", "mask", "code"):
             if not 0 <= getattr(self, name) <= REACH:
                 raise ConfigError(f"{name}: wanted 0 to {REACH} frames, got {getattr(self, name)}")
         if self.sameness <= 0.0:

@@ -2,19 +2,21 @@
 
 A finished frame is the same samples whatever else is rendered in the same call. Faces go through the network
 in groups that end at fixed frame numbers (``BLOCK``), because the size of a batch changes the last bits of
-its results; and work begins as many frames early as the compositor looks back.
+its results; and work begins as many frames early as the averages of codes and the compositor look back.
 """
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
+import itertools
 from collections import deque
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from understudy.contracts import Face, Frame, Segmenter
 from understudy.faces.faceset import FaceRecord, FaceSet
@@ -23,6 +25,7 @@ from understudy.pipelines.compositing.compositor import Composited, Compositor, 
 from understudy.pipelines.compositing.layers import FaceJob, FaceLayer
 from understudy.pipelines.compositing.masks import StoredMask
 from understudy.pipelines.compositing.settings import CompositeSettings
+from understudy.pipelines.merging.codes import CodeAverager, FaceGroup
 from understudy.pipelines.merging.settings import Station
 from understudy.pipelines.swapper import Swapper
 from understudy.stream import read_ahead
@@ -46,9 +49,13 @@ class FaceSettings(Protocol):
     common: CompositeSettings
     """For faces of which nothing else is said."""
     reach: int
-    """The most frames before and after one that any of the settings looks at."""
+    """The most frames before and after one that any of the settings' composites looks at."""
     persons: bool
     """Whether any of them asks for the segmenter of persons."""
+    code: int
+    """The most frames before and after one over which any of them averages codes."""
+    target_masks: bool
+    """Whether any of them asks where the target's own face is."""
 
     def of(self, record: FaceRecord) -> CompositeSettings:
         """Of one face."""
@@ -60,6 +67,7 @@ class SameForAll:
 
     def __init__(self, common: CompositeSettings) -> None:
         self.common, self.reach, self.persons = common, reach_of(common), common.mask.person
+        self.code, self.target_masks = common.temporal.code, common.mask.asks_target
 
     def of(self, record: FaceRecord) -> CompositeSettings:
         """Of one face."""
@@ -77,6 +85,9 @@ class SwapStage:
         batch: faces that go through the network at a time.
         settings: colour, mask and blend of each face.
         segmenter: that of persons, for settings that ask for it.
+
+    Raises:
+        ConfigError: the settings of a face ask for something that a swapper of this model does not give.
     """
 
     def __init__(
@@ -92,11 +103,18 @@ class SwapStage:
         self.batch, self.settings, self.segmenter = batch, settings, segmenter
         self.layers: dict[int, list[FaceLayer]] | None = None
         """Where layers are kept, by frame; None: nowhere."""
+        # another swapper's faces may ask for more than this one gives: only its own count
+        mine = list(itertools.chain(*by_frame.values())) if settings.code or settings.target_masks else []
+        self._code_reach = max((settings.of(record).temporal.code for record in mine), default=0)
+        if self._code_reach:
+            swapper.require_code()
+        if any(settings.of(record).mask.asks_target for record in mine):
+            swapper.require_target_masks()
 
     @property
     def reach(self) -> int:
         """Frames before and after one that its faces depend on."""
-        return self.settings.reach
+        return self.settings.reach + self._code_reach
 
     def frames(self, frames: Iterator[Frame], begin: int) -> Iterator[Frame]:
         """The same frames with swapped faces, from number ``begin`` on."""
@@ -104,10 +122,19 @@ class SwapStage:
             self.settings.common,
             self.swapper.settings.coverage,
             segmenter=self.segmenter,
-            reach=self.reach,
+            reach=self.settings.reach,
         )
-        for group in self._groups(frame for frame in frames if frame.index >= begin):
-            yield from self._swap(group, compositor)
+        groups = map(self._read, self._groups(frame for frame in frames if frame.index >= begin))
+        if self._code_reach:
+            averager = CodeAverager(self.swapper, self._code_reach)
+            for group in groups:
+                for ready, codes in averager.push(group):
+                    yield from self._swap(ready, compositor, codes)
+            for ready, codes in averager.flush():
+                yield from self._swap(ready, compositor, codes)
+        else:
+            for group in groups:
+                yield from self._swap(group, compositor)
         yield from self._kept(compositor.flush_layered())
 
     def _kept(self, done: Sequence[Composited]) -> list[Frame]:
@@ -133,7 +160,8 @@ class SwapStage:
         if group:
             yield group
 
-    def _swap(self, frames: list[Frame], compositor: Compositor) -> list[Frame]:
+    def _read(self, frames: list[Frame]) -> FaceGroup:
+        """What is to be done in these frames, and what the network is shown."""
         jobs: list[FaceJob] = []
         crops: list[np.ndarray] = []
         for place, frame in enumerate(frames):
@@ -144,17 +172,29 @@ class SwapStage:
                 crops.append(
                     crop_frame(frame, self.swapper.crop_matrix(face.points), self.swapper.resolution)
                 )
-        return self._kept(compositor.push_layered(frames, jobs, *self._through_network(crops)))
+        side = self.swapper.resolution
+        shown = torch.from_numpy(np.stack(crops)) if crops else torch.zeros(0, 3, side, side)
+        return FaceGroup(frames=frames, jobs=jobs, crops=shown, batch=self.batch)
 
-    def _through_network(self, crops: list[np.ndarray]) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """Swapped faces and their masks; a frame with more faces than a batch goes in pieces."""
-        if not crops:
+    def _swap(self, group: FaceGroup, compositor: Compositor, codes: Tensor | None = None) -> list[Frame]:
+        """The frames that are ready once these have gone in; faces are drawn from ``codes`` where given."""
+        faces, masks = self._through_network(group, codes)
+        return self._kept(compositor.push_layered(group.frames, group.jobs, faces, masks))
+
+    def _through_network(self, group: FaceGroup, codes: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """Swapped faces and their masks; those of the old faces behind them where one of them asks for it."""
+        if not group.jobs:
             return torch.zeros(0, 3, self.swapper.output_resolution, self.swapper.output_resolution), None
-        parts = [
-            self.swapper(torch.from_numpy(np.stack(crops[start : start + self.batch])))
-            for start in range(0, len(crops), self.batch)
-        ]
-        return torch.cat([faces for faces, _ in parts]), torch.cat([masks for _, masks in parts])
+        pieces = group.pieces()
+        if codes is None:
+            parts = [self.swapper(group.crops[piece]) for piece in pieces]
+        else:
+            parts = [self.swapper.draw(codes[piece]) for piece in pieces]
+        faces, masks = torch.cat([face for face, _ in parts]), torch.cat([mask for _, mask in parts])
+        if any(job.settings and job.settings.mask.asks_target for job in group.jobs):
+            old = [self.swapper.target_masks(group.crops[piece]) for piece in pieces]
+            masks = torch.cat([masks, torch.cat(old)], dim=1)
+        return faces, masks
 
     def aligned(self, record: FaceRecord) -> Face:
         """The face with its alignment in the swapper's crop mode."""

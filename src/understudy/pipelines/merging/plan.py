@@ -227,6 +227,8 @@ class PlannedSettings:
         possible = [self.common, *(self.of(record) for record in self._corners())]
         self.reach = max(map(reach_of, possible))
         self.persons = any(settings.mask.person for settings in possible)
+        self.code = max(settings.temporal.code for settings in possible)
+        self.target_masks = any(settings.mask.asks_target for settings in possible)
 
     def of(self, record: FaceRecord) -> CompositeSettings:
         """Of one face."""

@@ -167,6 +167,8 @@ class _Overridden:
         self.common = self._over(below.common)
         self.reach = max(below.reach, reach_of(self.common))
         self.persons = below.persons
+        self.code = max(below.code, self.common.temporal.code)
+        self.target_masks = below.target_masks or self.common.mask.asks_target
 
     def of(self, record: FaceRecord) -> CompositeSettings:
         """Of one face."""
