@@ -1,19 +1,32 @@
 """Flicker: what each option that averages over time takes away, and what it costs in likeness.
 
+    benchmarks/flicker.py            landmarks, colours, masks
+    benchmarks/flicker.py --trained RUN TARGET FACES …    and the code of trained swappers
+
 A performer moves and talks before a camera with grain. Landmarks tremble as a landmarker's do, and the
 swapper's faces and masks tremble as a network's do: in colour, and along the mask's edge. What is put in is
 the exact swap in the source's light and skin, framed by the landmarks that are used. Each row changes one
 thing against "nothing averaged". Flicker is the warping error inside the face above the target's own
 (``metrics.flicker``, R'G'B' of a range of 1); the exact swap's own is the floor. PSNR is against the exact
 swap in frames without grain. An option is on by default only where it takes at least 10 % of the flicker
-above that floor away. Smoothing of a network's code is not here: there is no network.
+above that floor away.
+
+``--trained`` (any number of times) takes a run, the video into which it swaps and that video's face set. Its
+first frames are rendered as ``understudy merge`` renders them, with everything at its default but
+``temporal.code``. PSNR is there where the video is a drawn one, with its truth beside it. These rows also say
+by how much the warping error of the swapped face changes against reach 0, and the last ones what the mean of
+that is over swappers.
 """
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 import itertools
+import statistics
 from fractions import Fraction
+from itertools import islice
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -24,8 +37,10 @@ from common import Timing, publish
 from compositing import face_of, tensor
 from understudy.color_transfers import COLOR_TRANSFERS
 from understudy.contracts import Face, Frame
+from understudy.faces.faceset import FaceSet
 from understudy.faces.smoothing import SmoothingSettings, smooth
 from understudy.faces.tracks import Seen, Sighting
+from understudy.image.color import frame_to_rgb8
 from understudy.image.filter import gaussian_blur
 from understudy.image.geometry import align
 from understudy.image.warp import crop
@@ -35,10 +50,15 @@ from understudy.performers.motion import Motion
 from understudy.performers.performer import Performer
 from understudy.performers.renderer import Rendered, render, render_swap
 from understudy.performers.scene import Scene
-from understudy.performers.truth import rgb_frame
+from understudy.performers.truth import MASK_VIDEO, SWAP_VIDEO, rgb_frame, truth_folder
 from understudy.pipelines.compositing.composite import CompositeSettings, FaceJob, TemporalSettings
 from understudy.pipelines.compositing.compositor import Compositor
+from understudy.pipelines.merging.faces import FaceMerge, SameForAll, SwapStage
+from understudy.pipelines.merging.settings import MergeSettings
+from understudy.pipelines.setup import make_context
+from understudy.pipelines.swapper import Swapper
 from understudy.training.process import keep_pages
+from understudy.video.reader import VideoReader
 
 FRAMES, SIZE, OWN, SEED = 40, 256, 96, 5
 PAIR, SCENES = (58, 7), (12, 71)
@@ -51,6 +71,10 @@ TREMBLES = (0.0005, 0.01)
 a far worse network would do."""
 EDGE = 0.25
 """Of the swapper's mask, in soft patches."""
+TRAINED = 60
+"""Frames of a trained swapper's target."""
+CODES = (0, 2, 5, 8)
+"""Reaches over which its code is averaged."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -168,13 +192,84 @@ def rows() -> dict[str, tuple[CompositeSettings, int]]:
     return out
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class Trained:
+    """A trained swapper and what it swaps."""
+
+    name: str
+    swapper: Swapper
+    video: Path
+    faces: FaceSet
+    truth: list[tuple[Tensor, Tensor]]
+    """Exact swap and inside of every frame; empty for footage."""
+
+    def measure(self, code: int) -> tuple[float, float, float, float]:
+        """``measure`` of a render with this reach of the code, and the swapped face's warping error."""
+        how = CompositeSettings(temporal=TemporalSettings(code=code))
+        found = self.faces.for_merging(self.video.name)
+        stage = SwapStage(self.swapper, self.faces, found, MergeSettings().batch, SameForAll(how))
+        merge, meter, likeness = FaceMerge([stage]), FlickerMeter(), []
+        with VideoReader(self.video) as reader:
+            for target, made in merge.render(reader, 0, TRAINED):
+                if face := merge.largest_face(target.index):
+                    meter.push(target, made, face)
+                if self.truth:
+                    exact, inside = self.truth[target.index]
+                    got = tensor(frame_to_rgb8(made).astype(np.float32) / 255.0)
+                    likeness.append(float(psnr(got, exact, inside)))
+        result = meter.result()
+        shown = float(np.mean(likeness)) if likeness else float("nan")
+        return 1000.0 * result.flicker, 1000.0 * result.brightness, shown, 1000.0 * result.swapped
+
+
+def load(number: int, run: Path, video: Path, faces: Path) -> Trained:
+    """A swapper, by the words of the command."""
+    swapper = Swapper.load(run / "swapper", make_context("cpu"))
+    truth: list[tuple[Tensor, Tensor]] = []
+    if (folder := truth_folder(video)).is_dir():
+        with VideoReader(folder / SWAP_VIDEO) as swaps, VideoReader(folder / MASK_VIDEO) as masks:
+            for swap, mask in islice(zip(swaps.frames(), masks.frames(), strict=True), TRAINED):
+                inside = (mask.planes[0].astype(np.float32) / 255.0 >= 0.95).astype(np.float32)
+                exact = tensor(frame_to_rgb8(swap).astype(np.float32) / 255.0)
+                truth.append((exact, torch.from_numpy(inside)[None, None]))
+    kind = "performer" if truth else "footage"
+    name = f"trained {number} ({swapper.settings.name}, {swapper.step} steps, {kind})"
+    return Trained(name, swapper, video, FaceSet.open(faces), truth)
+
+
+def trained_figures(chosen: list[Trained]) -> dict[str, str]:
+    """A row for every swapper and reach, and the mean change of each reach."""
+    out: dict[str, str] = {}
+    changes: dict[tuple[str, int], list[tuple[float, float]]] = {}
+    for one in chosen:
+        plain = one.measure(0)
+        for reach in CODES:
+            found = one.measure(reach) if reach else plain
+            change = 100.0 * (found[3] / plain[3] - 1.0)
+            changes.setdefault(("performers" if one.truth else "footage", reach), []).append(
+                (change, found[2] - plain[2])
+            )
+            name = f"{one.name}: code, reach {reach}"
+            out[name] = " ".join(f"{value:.3f}" for value in (*found, change))
+            print(name, out[name], flush=True)
+    for (kind, reach), rows in changes.items():
+        if reach:
+            error, likeness = (statistics.mean(column) for column in zip(*rows, strict=True))
+            out[f"mean of {len(rows)}, {kind}: code, reach {reach}"] = f"{error:+.1f} % {likeness:+.3f} dB"
+    return out
+
+
 def main() -> None:
     """Measure and publish."""
+    words = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    words.add_argument("--trained", nargs=3, type=Path, action="append", metavar=("RUN", "TARGET", "FACES"))
+    chosen = words.parse_args().trained or []
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
     keep_pages()
-    clip = draw_clip()
     figures: dict[str, Timing | float | str] = {}
+    figures |= trained_figures([load(number, *one) for number, one in enumerate(chosen, 1)])
+    clip = draw_clip()
     exact = [rgb_frame(n, swap.picture, Fraction(25)) for n, swap in enumerate(clip.swaps)]
     noisy = []
     for plate, drawn, swap in zip(clip.plates, clip.drawn, clip.swaps, strict=True):
@@ -190,6 +285,9 @@ def main() -> None:
         "clip": f"{FRAMES} frames of {SIZE} x {SIZE}, performers {PAIR}, scenes {SCENES}, grain {GRAIN}",
         "tremble": f"landmarks {JITTER} of the face's side, colours as named, mask {EDGE}",
         "columns": ["flicker / 1000", "jumps of brightness / 1000", "PSNR inside"],
+        "columns of trained": ["and: warping error of the swapped face / 1000", "its change, %"],
+        "trained": f"{TRAINED} frames of each target, rendered as merge does; means: change of that error "
+        "and of PSNR",
         "rest": f"defaults of this version, faces of {OWN} pixels",
     }
     publish("flicker", figures, conditions)
