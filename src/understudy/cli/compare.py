@@ -11,6 +11,7 @@ from rich.markup import escape
 from understudy import config
 from understudy.cli.evaluate import first_named
 from understudy.cli.show import console, follow
+from understudy.cli.words import require_folder
 from understudy.pipelines.evaluation.compare import compare
 from understudy.pipelines.evaluation.evaluate import EvaluateSettings
 from understudy.pipelines.evaluation.paired_footage import Inputs
@@ -48,6 +49,7 @@ def run(arguments: Sequence[str]) -> int:
     wanted = Inputs(
         result=Path(), target=command.target or Path(), source=command.source or Path(), truth=command.truth
     )
+    require_folder(command.output, "output")
     follow(compare(command.results, wanted, command.output, settings, grid=command.grid))
     console.print(escape(f"look at {command.output / 'report.html'}"))
     return 0

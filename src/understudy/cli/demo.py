@@ -10,7 +10,7 @@ from rich.markup import escape
 
 from understudy import config
 from understudy.cli.show import console, first_interrupt, follow
-from understudy.cli.words import bounds
+from understudy.cli.words import bounds, require_folder
 from understudy.pipelines.demo import DemoSettings, demo
 from understudy.pipelines.swap import SwapSettings, default_recipe
 
@@ -42,6 +42,7 @@ def run(arguments: Sequence[str]) -> int:
         sections={"extract": "job.extract", "train": "job.train", "merge": "job.merge"},
     )
     seconds, steps = bounds(command.time, command.steps, command.job.train.loop, 270.0)
+    require_folder(command.output, "output")
     stopped = False
 
     def ask() -> None:

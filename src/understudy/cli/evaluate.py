@@ -12,6 +12,7 @@ from rich.markup import escape
 
 from understudy import config
 from understudy.cli.show import console, first_interrupt, follow
+from understudy.cli.words import require_folder
 from understudy.pipelines.evaluation.evaluate import EvaluateSettings, evaluate
 from understudy.pipelines.evaluation.paired_footage import Inputs
 from understudy.pipelines.evaluation.wanted import resolve
@@ -77,6 +78,7 @@ def run(arguments: Sequence[str]) -> int:
         gallery=command.gallery,
     )
     inputs, folder, before = resolve(command.result, wanted, command.output)
+    require_folder(folder, "output")
     follow(before)
     follow(evaluate(inputs, folder, settings))
     console.print(escape(f"look at {folder / 'report.html'}"))

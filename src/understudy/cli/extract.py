@@ -8,6 +8,7 @@ from pathlib import Path
 
 from understudy import config
 from understudy.cli.show import follow
+from understudy.cli.words import require_folder
 from understudy.errors import ConfigError
 from understudy.pipelines.extract import ExtractSettings, extract
 
@@ -39,5 +40,5 @@ def run(arguments: Sequence[str]) -> int:
             "extract: wanted --input VIDEO … and --output FOLDER; see understudy extract --help"
         )
     settings = config.merge(ExtractSettings(), config.base_of(command, ExtractSettings))
-    follow(extract(command.input, command.output, settings))
+    follow(extract(command.input, require_folder(command.output, "output"), settings))
     return 0

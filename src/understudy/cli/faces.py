@@ -14,6 +14,7 @@ from rich.markup import escape
 from understudy import config
 from understudy.cli.actions import Actions, dispatch
 from understudy.cli.show import console, follow
+from understudy.cli.words import require_folder
 from understudy.errors import ConfigError, VideoError
 
 
@@ -56,6 +57,7 @@ def _report(arguments: Sequence[str]) -> int:
 
     source = command.source.resolve()
     folder = command.output or source.with_name(f"{source.stem}.readiness")
+    require_folder(folder, "output")
     follow(readiness(command.source, command.target, folder))
     page = folder / "report.html"
     for sentence in json.loads(page.with_suffix(".json").read_text("utf-8"))["sentences"]:

@@ -11,7 +11,7 @@ from rich.markup import escape
 from understudy import config, durable
 from understudy.cli.show import console
 from understudy.cli.stoppable import exit_code, follow_stoppable
-from understudy.cli.words import seconds_of
+from understudy.cli.words import require_folder, seconds_of
 from understudy.pipelines.runs import features as feature_training
 from understudy.training.bounds import bounded
 from understudy.training.rundir import RunFolder
@@ -52,7 +52,9 @@ def run(arguments: Sequence[str]) -> int:
         settings = config.merge(
             feature_training.FeatureSettings(), config.base_of(command, feature_training.FeatureSettings)
         )
-        folder = feature_training.start(bounded(settings, command.steps, seconds), command.runs)
+        folder = feature_training.start(
+            bounded(settings, command.steps, seconds), require_folder(command.runs, "runs")
+        )
     done = follow_stoppable(
         lambda stop: feature_training.train(folder, steps=command.steps, time=seconds, stop=stop)
     )

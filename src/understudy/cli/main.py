@@ -37,6 +37,8 @@ COMMANDS: dict[str, str] = {
 }
 MODULES = {"import": "convert"}
 """Where a command's name cannot be its module's."""
+GOES_ON = ("swap", "extract", "train", "pretrain", "features", "mask", "enhance", "merge", "demo")
+"""Commands that go on where Ctrl-C stopped them; the others are short and begin anew."""
 
 
 def _help() -> str:
@@ -84,7 +86,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from understudy.cli.show import guarded
 
     module = MODULES.get(name, name)
-    return guarded(lambda: importlib.import_module(f"understudy.cli.{module}").run(rest))
+    return guarded(
+        lambda: importlib.import_module(f"understudy.cli.{module}").run(rest), goes_on=name in GOES_ON
+    )
 
 
 if __name__ == "__main__":

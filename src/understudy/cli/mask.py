@@ -12,7 +12,7 @@ from understudy import config
 from understudy.cli.actions import Actions, dispatch, faces_first
 from understudy.cli.show import console, follow
 from understudy.cli.stoppable import exit_code, follow_stoppable
-from understudy.cli.words import seconds_of
+from understudy.cli.words import require_folder, seconds_of
 from understudy.errors import ConfigError
 from understudy.faces.faceset import FaceSet
 from understudy.pipelines.runs import mask_apply, segmentation
@@ -97,6 +97,7 @@ def _train(arguments: Sequence[str]) -> int:
     )
     if command.output is None:
         raise ConfigError("mask train: wanted --output RUN; see understudy mask train --help")
+    require_folder(command.output, "output")
     sets = [FaceSet.open(path) for path in command.faces]
     seconds = seconds_of(command.time) if command.time is not None else None
     if (command.output / "recipe.toml").is_file():

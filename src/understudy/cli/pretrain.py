@@ -11,7 +11,7 @@ from rich.markup import escape
 from understudy import config, durable
 from understudy.cli.show import console
 from understudy.cli.stoppable import exit_code, follow_stoppable
-from understudy.cli.words import seconds_of
+from understudy.cli.words import require_folder, seconds_of
 from understudy.pipelines.runs import pretrain as pretraining
 from understudy.pipelines.runs.starting import pack_start
 from understudy.training.bounds import bounded
@@ -55,7 +55,9 @@ def run(arguments: Sequence[str]) -> int:
         settings = config.merge(
             pretraining.PretrainSettings(), config.base_of(command, pretraining.PretrainSettings)
         )
-        folder = pretraining.start(bounded(settings, command.steps, seconds), command.runs)
+        folder = pretraining.start(
+            bounded(settings, command.steps, seconds), require_folder(command.runs, "runs")
+        )
     done = follow_stoppable(
         lambda stop: pretraining.pretrain(folder, steps=command.steps, time=seconds, stop=stop)
     )

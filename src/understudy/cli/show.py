@@ -6,6 +6,7 @@ Also Ctrl-C: a pipeline that can end well is asked to (first Ctrl-C), everything
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import sys
 import time
@@ -26,19 +27,62 @@ PLAIN_EVERY = 15.0
 console = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
-def guarded(command: Callable[[], int]) -> int:
-    """Runs a command; what a user can act on becomes a message and exit code 1, Ctrl-C 130."""
+def guarded(command: Callable[[], int], *, goes_on: bool = True) -> int:
+    """Runs a command; what a user can act on becomes a message and exit code 1, Ctrl-C 130.
+
+    Beside our own errors these are a file that the system refuses and memory that it has not got. Whatever
+    else is raised is a mistake of the program, and its traceback is for the report.
+
+    Args:
+        command: what is run.
+        goes_on: whether the same command goes on where Ctrl-C stopped it.
+    """
     try:
         return command()
     except UnderstudyError as error:
-        console.print(f"[bold red]error:[/] {escape(str(error))}")
-        return 1
+        return _refuse(str(error))
     except KeyboardInterrupt:
-        console.print("[yellow]stopped.[/] What was done is kept; the same command goes on from here.")
+        then = "What was done is kept; the same command goes on from here."
+        console.print(f"[yellow]stopped.[/] {then if goes_on else 'The same command begins anew.'}")
         return 130
     except BrokenPipeError:  # the reader of our output (``| head``) went away
         sys.stderr.close()
         return 1
+    except OSError as error:
+        if error.filename is None:
+            raise
+        return _refuse(f"{os.fsdecode(error.filename)}: {_system_says(error)}")
+    except (MemoryError, RuntimeError) as error:
+        if not isinstance(error, MemoryError) and not any(word in str(error) for word in _NO_MEMORY):
+            raise
+        return _refuse(
+            "there is not enough memory for that; take less at a time (a smaller size, resolution or batch), "
+            f"or close other programs ({str(error).splitlines()[0] if str(error) else 'no memory'})"
+        )
+
+
+_NO_MEMORY = ("can't allocate memory", "out of memory")
+"""How torch says it, on a processor and on a GPU."""
+
+
+def _refuse(message: str) -> int:
+    console.print(f"[bold red]error:[/] {escape(message)}")
+    return 1
+
+
+def _system_says(error: OSError) -> str:
+    """What the system says of a file, and what to do."""
+    match error:
+        case PermissionError():
+            return "the system does not allow that; change its permissions or name another"
+        case FileNotFoundError():
+            return "there is no such file or folder; check the name"
+        case IsADirectoryError():
+            return "is a folder where a file is wanted; name the file"
+        case NotADirectoryError() | FileExistsError():
+            return "a file lies where a folder is wanted; name another place"
+        case _:
+            return f"{error.strerror or error}; look at the disk, or name another place"
 
 
 @contextlib.contextmanager
@@ -113,10 +157,19 @@ def _figures(event: events.Progress) -> str:
 
 
 def _value(name: str, value: object) -> str:
-    """A figure as people read it: memory in GB, numbers with four digits."""
+    """A figure as people read it: memory in GB, numbers with four digits, lists without brackets."""
+    if isinstance(value, (list, tuple)):
+        return ", ".join(_value(name, item) for item in value)  # pyright: ignore[reportUnknownVariableType]  # plain data
     if name.endswith("memory") and isinstance(value, (int, float)):
         return f"{value / 1e9:.2f} GB"
     return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _count(done: float, total: float | None, unit: str) -> str:
+    """How far a stage is: ``7 of 27 frames``, ``35.6 of 135.8 MB``."""
+    if unit == "bytes":
+        return f"{done / 1e6:.1f}" + (f" of {total / 1e6:.1f}" if total else "") + " MB"
+    return f"{done:.0f}" + (f" of {total:.0f}" if total else "") + f" {unit}"
 
 
 def _summary(event: events.StageDone) -> str:
@@ -134,6 +187,7 @@ class _Lines:
 
     def __init__(self) -> None:
         self._last = 0.0
+        self._units: dict[str, str] = {}
 
     def show(self, event: events.Event) -> None:
         match event:
@@ -142,12 +196,13 @@ class _Lines:
                     console.print(escape(line))
             case events.StageStarted():
                 self._last = time.monotonic()
+                self._units[event.stage] = event.unit
                 console.print(f"{event.stage}: {escape(event.detail)}")
             case events.Progress():
                 if time.monotonic() - self._last >= PLAIN_EVERY:
                     self._last = time.monotonic()
-                    total = f" of {event.total}" if event.total else ""
-                    console.print(f"{event.stage}: {event.done}{total}  {_figures(event)}")
+                    count = _count(event.done, event.total, self._units.get(event.stage, ""))
+                    console.print(f"{event.stage}: {count}  {_figures(event)}".rstrip())
             case events.StageDone():
                 console.print(f"{event.stage}: {escape(_summary(event))}")
             case events.Warned():
@@ -168,7 +223,7 @@ class _Bars(_Lines):
             SpinnerColumn(),
             TextColumn("{task.description}"),
             BarColumn(bar_width=28),
-            TextColumn("{task.completed:.0f}/{task.total} {task.fields[unit]}  {task.fields[figures]}"),
+            TextColumn("{task.fields[count]}  {task.fields[figures]}"),
             console=console,
             transient=True,
         )
@@ -179,12 +234,17 @@ class _Bars(_Lines):
         match event:
             case events.StageStarted():
                 console.print(f"[bold]{event.stage}[/] {escape(event.detail)}")
+                self._units[event.stage] = event.unit
                 self._tasks[event.stage] = self._progress.add_task(
-                    event.stage, total=event.total, unit=event.unit, figures=""
+                    event.stage, total=event.total, count=_count(0, event.total, event.unit), figures=""
                 )
             case events.Progress() if event.stage in self._tasks:
                 self._progress.update(
-                    self._tasks[event.stage], completed=event.done, total=event.total, figures=_figures(event)
+                    self._tasks[event.stage],
+                    completed=event.done,
+                    total=event.total,
+                    count=_count(event.done, event.total, self._units[event.stage]),
+                    figures=_figures(event),
                 )
             case events.StageDone():
                 if event.stage in self._tasks:

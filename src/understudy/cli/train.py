@@ -14,7 +14,7 @@ from understudy import config
 from understudy.cli.show import console, follow
 from understudy.cli.stoppable import exit_code, follow_stoppable
 from understudy.cli.watch import follow_watching
-from understudy.cli.words import seconds_of
+from understudy.cli.words import require_folder, seconds_of
 from understudy.errors import ConfigError
 from understudy.events import Event
 from understudy.faces.faceset import FaceSet
@@ -109,7 +109,7 @@ def _folder(command: Command, source: FaceSet, target: FaceSet, seconds: float |
         bounded(settings, command.steps, seconds),
         source,
         target,
-        command.runs,
+        require_folder(command.runs, "runs"),
         start_from=command.start_from,
         start_missing=command.start_missing,
     )

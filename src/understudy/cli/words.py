@@ -1,10 +1,11 @@
-"""Words on the command line that mean a quantity."""
+"""Words on the command line that mean a quantity or a place."""
 
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
-from understudy.errors import ConfigError
+from understudy.errors import ConfigError, OutputError
 from understudy.training.bounds import LoopSettings
 
 
@@ -37,3 +38,21 @@ def bounds(
     if loop.time is not None or loop.steps is not None:
         return loop.time, loop.steps
     return otherwise, None
+
+
+def require_folder(path: Path, flag: str) -> Path:
+    """The path, if it is a folder or can become one.
+
+    Args:
+        path: where a command is going to write a folder.
+        flag: by which it was named, for the message.
+
+    Raises:
+        OutputError: a file lies there, or on the way there.
+    """
+    for place in (path, *path.parents):
+        if place.is_dir():
+            return path
+        if place.exists() or place.is_symlink():
+            raise OutputError(f"{flag}: {place} is a file, wanted the name of a folder; name another")
+    return path

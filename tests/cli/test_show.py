@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+import errno
+import io
+
+import pytest
+from rich.console import Console
+
+from understudy.cli import show
+from understudy.cli.words import require_folder
+from understudy.errors import DataError, OutputError
+from understudy.events import Progress, StageDone, StageStarted
+
+
+@pytest.fixture
+def said(monkeypatch) -> io.StringIO:
+    """What is printed, on a terminal of its own."""
+    out = io.StringIO()
+    monkeypatch.setattr(show, "console", Console(file=out, highlight=False, soft_wrap=True))
+    return out
+
+
+def raising(error: BaseException):
+    def command() -> int:
+        raise error
+
+    return command
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (DataError("a face set [of nobody]"), ("error: a face set [of nobody]",)),
+        (PermissionError(errno.EACCES, "Permission denied", "a.mp4"), ("a.mp4:", "not allow", "permissions")),
+        (FileNotFoundError(errno.ENOENT, "No such file", "b.mp4"), ("b.mp4:", "no such file", "check")),
+        (IsADirectoryError(errno.EISDIR, "Is a directory", "c"), ("c:", "is a folder", "name the file")),
+        (FileExistsError(errno.EEXIST, "File exists", b"d"), ("d:", "a file lies", "another place")),
+        (OSError(errno.EIO, "Input/output error", "e"), ("e:", "Input/output error", "the disk")),
+        (MemoryError("Unable to allocate 37 GiB"), ("not enough memory", "37 GiB", "smaller")),
+        (RuntimeError("[x] you can't allocate memory: 1\nstack"), ("not enough memory", "smaller")),
+    ],
+)
+def test_what_a_user_can_act_on_is_a_sentence(said, error, words):
+    assert show.guarded(raising(error)) == 1
+    for word in ("error:", *words):
+        assert word in said.getvalue()
+    assert "stack" not in said.getvalue()
+
+
+@pytest.mark.parametrize("error", [ValueError("x"), RuntimeError("shapes differ"), OSError("no file in it")])
+def test_mistakes_of_the_program_keep_their_traceback(said, error):
+    with pytest.raises(type(error)):
+        show.guarded(raising(error))
+
+
+def test_ctrl_c_promises_only_what_is_so(said):
+    assert show.guarded(raising(KeyboardInterrupt())) == 130
+    assert "goes on from here" in said.getvalue()
+    said.truncate(0)
+    assert show.guarded(raising(KeyboardInterrupt()), goes_on=False) == 130
+    assert "goes on" not in said.getvalue()
+    assert "begins anew" in said.getvalue()
+
+
+def stream(unit: str, total: int | None):
+    yield StageStarted(stage="fetch", detail="things", total=total, unit=unit)
+    yield Progress(stage="fetch", done=1_500_000, total=total)
+    yield StageDone(stage="fetch", summary={"fetched": ["a", "b"], "size": 2.0})
+
+
+@pytest.mark.parametrize(
+    ("unit", "total", "line"),
+    [
+        ("bytes", 3_000_000, "fetch: 1.5 of 3.0 MB\n"),
+        ("steps", 3_000_000, "fetch: 1500000 of 3000000 steps\n"),
+        ("steps", None, "fetch: 1500000 steps\n"),
+    ],
+)
+def test_lines_say_of_what_and_in_which_unit(said, monkeypatch, unit, total, line):
+    monkeypatch.setattr(show, "PLAIN_EVERY", 0.0)
+    show.follow(stream(unit, total))
+    assert line in said.getvalue()
+    assert "fetched a, b, size 2" in said.getvalue()
+
+
+def test_bars_say_no_total_where_none_is_known(monkeypatch):
+    out = io.StringIO()
+    terminal = Console(file=out, force_terminal=True, width=100, highlight=False)
+    monkeypatch.setattr(show, "console", terminal)
+    show.follow(stream("steps", None))
+    assert "0 steps" in out.getvalue()
+    assert "None" not in out.getvalue()
+
+
+def test_a_file_is_no_folder_to_write(tmp_path):
+    assert require_folder(tmp_path / "new" / "one", "output") == tmp_path / "new" / "one"
+    assert require_folder(tmp_path, "output") == tmp_path
+    (tmp_path / "film.mp4").touch()
+    for path in (tmp_path / "film.mp4", tmp_path / "film.mp4" / "inside"):
+        with pytest.raises(OutputError, match=r"output: .*film\.mp4 is a file, wanted the name of a folder"):
+            require_folder(path, "output")
