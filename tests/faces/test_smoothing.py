@@ -12,6 +12,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
+from understudy.errors import ConfigError
 from understudy.faces.smoothing import SmoothingSettings, smooth, smooth_middle
 from understudy.faces.tracks import Seen, Sighting
 from understudy.image import geometry, landmarks
@@ -183,3 +184,9 @@ def test_the_stream_runs_eight_frames_ahead() -> None:
     assert taken[-1] == 8
     assert next(out).item == 1
     assert taken[-1] == 9
+
+
+@pytest.mark.parametrize("wrong", [float("nan"), -1.0, float("inf")])
+def test_a_tolerance_that_means_nothing_is_refused(wrong):
+    with pytest.raises(ConfigError, match="tolerance: wanted a number of 0 or more"):
+        SmoothingSettings(tolerance=wrong)

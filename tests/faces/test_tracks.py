@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from understudy.contracts import Detection, Landmarks, Region
+from understudy.errors import ConfigError
 from understudy.faces.tracks import CutDetector, Seen, Sighting, Tracker, TrackSettings, faces_of, fill_gaps
 from understudy.image.landmarks import MESH_TO_68, SYMMETRIC_PAIRS
 
@@ -290,3 +291,13 @@ def test_faces_of_a_frame_go_from_left_to_right() -> None:
     assert out[0].alignment.mode == "whole"
     np.testing.assert_allclose(out[1].box[:2], mesh[:, :2].min(0) * 30 + 500, rtol=1e-5)
     np.testing.assert_allclose(out[0].alignment.side, out[1].alignment.side, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"smallest": float("nan")}, {"cut": float("inf")}, {"every": 0}, {"gap": -1}, {"presence": -0.1}],
+)
+def test_settings_that_mean_nothing_are_refused(wrong):
+    (name,) = wrong
+    with pytest.raises(ConfigError, match=f"{name}: wanted a number"):
+        TrackSettings(**wrong)

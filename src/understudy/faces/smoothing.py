@@ -52,6 +52,8 @@ class SmoothingSettings:
     def __post_init__(self) -> None:
         if not 0 <= self.reach <= REACH:
             raise ConfigError(f"reach: wanted 0 to {REACH}, got {self.reach}")
+        if not 0 <= self.tolerance < float("inf"):  # NaN is neither
+            raise ConfigError(f"tolerance: wanted a number of 0 or more, got {self.tolerance}")
 
 
 _FITS = ((1, 2), (2, 2), (3, 2), (4, 2), (6, 2), (8, 2), (8, 1))

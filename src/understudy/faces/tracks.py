@@ -18,6 +18,7 @@ import numpy as np
 from jaxtyping import Float32, Float64, UInt8
 
 from understudy.contracts import CropMode, Detector, Face, Landmarker, Landmarks, Region
+from understudy.errors import ConfigError
 from understudy.image.geometry import align, box_of_points, pose_of_points
 
 T = TypeVar("T")
@@ -41,6 +42,13 @@ class TrackSettings:
     """Faces followed at a time, the largest first; 0 for all."""
     cut: float = 0.12
     """Change of the picture's block histograms, [0, 1], from which a cut is seen."""
+
+    def __post_init__(self) -> None:
+        least = {"every": 1, "presence": 0, "gap": 0, "memory": 0, "smallest": 0, "most": 0, "cut": 0}
+        for name, bound in least.items():
+            value = getattr(self, name)
+            if not bound <= value < float("inf"):  # NaN is neither
+                raise ConfigError(f"{name}: wanted a number of {bound} or more, got {value}")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -54,6 +54,8 @@ IDENTITIES = 16
 """Faces of a track that are described at most; their vectors are averaged."""
 IDENTITY_EVERY = 6
 """Every so manyth found face of a track is described, beginning with the first."""
+LARGEST_CROP = 4096
+"""Side of the largest crops, pixels: more than a face has in 8K footage."""
 GROUP = 32
 """Frames after which the face set is brought up to date."""
 
@@ -86,11 +88,10 @@ class ExtractSettings:
     """How linear light is shown, what to do about missing and interlaced pictures."""
 
     def __post_init__(self) -> None:
-        if self.size < 32 or self.search_side < 64:
-            raise ConfigError(
-                f"size and search_side: wanted at least 32 and 64 pixels, got {self.size} "
-                f"and {self.search_side}"
-            )
+        if not 32 <= self.size <= LARGEST_CROP:
+            raise ConfigError(f"size: wanted 32 to {LARGEST_CROP} pixels, got {self.size}")
+        if self.search_side < 64:
+            raise ConfigError(f"search_side: wanted 64 pixels or more, got {self.search_side}")
 
 
 def extract(
