@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -19,6 +20,7 @@ from understudy.pipelines.evaluation import evaluate as evaluating
 from understudy.pipelines.evaluation.compare import compare
 from understudy.pipelines.evaluation.contenders import Contender, difference
 from understudy.pipelines.evaluation.evaluate import EvaluateSettings, evaluate
+from understudy.pipelines.evaluation.findings import Evaluation
 from understudy.pipelines.evaluation.paired_footage import Inputs, PairedFootage
 from understudy.pipelines.evaluation.pictures import apart, trouble
 from understudy.pipelines.evaluation.scores import BY_NAME
@@ -208,10 +210,13 @@ def test_where_the_report_of_a_video_goes(footage, tmp_path):
         ("gone", {}, VideoError, "gone: there is no such file"),
         ("red", {"truth": Path("lost.truth")}, VideoError, "lost.truth: there is no such file"),
         ("empty", {}, VideoError, "no image in this folder"),
+        ("faces", {}, VideoError, "faces: wanted a video, .* it is a face set"),
     ],
 )
 def test_what_is_missing_is_said(footage, tmp_path, result, changed, error, words):
     (tmp_path / "empty").mkdir()
+    (tmp_path / "faces").mkdir()
+    (tmp_path / "faces" / "faceset.toml").touch()
     path = None if result is None else footage.get(result, tmp_path / result)
     with pytest.raises(error, match=words):
         resolve(path, wanted(footage, **changed), None)
@@ -307,3 +312,34 @@ def test_compare_measures_what_is_missing_and_puts_videos_side_by_side(footage, 
 def test_one_video_is_nothing_to_compare(footage, tmp_path):
     with pytest.raises(ConfigError, match="at least two"):
         ran(compare([footage["red"]], wanted(footage), tmp_path, EvaluateSettings()))
+    with pytest.raises(ConfigError, match="red was named twice"):
+        ran(compare([footage["red"], footage["red"]], wanted(footage), tmp_path, EvaluateSettings()))
+    crowd = [tmp_path / f"{number}.mp4" for number in range(27)]
+    with pytest.raises(ConfigError, match="26 videos or runs at most, got 27"):
+        ran(compare(crowd, wanted(footage), tmp_path, EvaluateSettings()))
+
+
+def test_a_report_against_somebody_else_is_not_taken(measured, footage):
+    """Compare measures anew when another source, another truth or the network was asked for."""
+    folder, _ = measured
+    asked, settings = inputs(footage, "short", truth=footage["red"]), EvaluateSettings()
+    assert comparing._measured(folder, asked, settings)
+    assert comparing._measured(folder, inputs(footage, "short"), settings)
+    assert not comparing._measured(folder, inputs(footage, "short", truth=footage["pink"]), settings)
+    assert not comparing._measured(folder, replace(asked, source=footage["pink"]), settings)
+    assert not comparing._measured(folder, asked, EvaluateSettings(perceptual=True))
+
+
+def test_what_is_no_face_is_not_called_the_targets_own(footage):
+    """Frames of something else do not show the target's own face, however little they differ."""
+    columns = {
+        "frame": np.arange(4.0),
+        "target_seen": np.ones(4),
+        "swapped": np.zeros(4),
+        "found": np.array([1.0, 0.0, 1.0, 1.0]),
+        "outside": np.array([0.0, 0.0, 0.3, 0.001]),
+    }
+    found = Evaluation.__new__(Evaluation)
+    object.__setattr__(found, "columns", columns)
+    assert found.counts()["not_swapped"] == 2
+    assert next(found.warnings()).frame == 0

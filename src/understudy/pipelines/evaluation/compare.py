@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -23,7 +24,7 @@ from understudy.performers.truth import SWAP_VIDEO
 from understudy.pipelines.evaluation.compare_page import comparison_report
 from understudy.pipelines.evaluation.contenders import Contender
 from understudy.pipelines.evaluation.evaluate import EvaluateSettings, evaluate
-from understudy.pipelines.evaluation.findings import FORMAT
+from understudy.pipelines.evaluation.findings import FORMAT, identity_of
 from understudy.pipelines.evaluation.grid_video import write_grid
 from understudy.pipelines.evaluation.paired_footage import Inputs
 from understudy.pipelines.evaluation.wanted import resolve
@@ -32,6 +33,8 @@ from understudy.provenance.labels import fingerprint
 
 STAGE = "compare"
 GRID = "grid.mp4"
+_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+"""Names of the videos on the page."""
 
 
 def compare(
@@ -55,13 +58,18 @@ def compare(
         raise ConfigError(
             "compare: wanted at least two swapped videos or runs; see understudy compare --help"
         )
+    if len(results) > len(_LETTERS):
+        raise ConfigError(f"compare: wanted {len(_LETTERS)} videos or runs at most, got {len(results)}")
+    twice = [path for path, count in Counter(path.resolve() for path in results).items() if count > 1]
+    if twice:
+        raise ConfigError(f"compare: {twice[0].name} was named twice; wanted different videos or runs")
     with durable.explained(folder):
         folder.mkdir(parents=True, exist_ok=True)
     contenders: list[Contender] = []
-    for letter, result in zip("ABCDEFGHIJKLMNOPQRSTUVWXYZ", results, strict=False):
+    for letter, result in zip(_LETTERS, results, strict=False):
         inputs, report, before = resolve(result, wanted, None)
         yield from before
-        if not _measured(report, inputs):
+        if not _measured(report, inputs, settings):
             yield from evaluate(inputs, report, settings)
         contenders.append(_read(report, inputs.result, f"{letter}: {_name(result)}"))
     yield from _uneven(contenders)
@@ -77,14 +85,16 @@ def _name(result: Path) -> str:
     return result.resolve().name
 
 
-def _measured(folder: Path, inputs: Inputs) -> bool:
-    """Whether the report there is of these very files, with a truth if one is wanted."""
+def _measured(folder: Path, inputs: Inputs, settings: EvaluateSettings) -> bool:
+    """Whether the report there is of these very files, with a truth and the network if they are wanted."""
     data = _json(folder)
     if data is None or data.get("kind") != "evaluation" or data.get("format") != FORMAT:
         return False
     named = (("result", inputs.result), ("target", inputs.target))
     same = all(data[what].get("fingerprint") == fingerprint((path,)) for what, path in named if path.exists())
-    return same and inputs.result.exists() and (inputs.truth is None or data.get("truth") is not None)
+    same = same and inputs.result.exists() and data.get("source") == identity_of(inputs.source)
+    looked = not (settings.perceptual or settings.network) or "perceptual_target" in data["scores"]
+    return same and looked and (inputs.truth is None or data.get("truth") == identity_of(inputs.truth))
 
 
 def _json(folder: Path) -> dict[str, Any] | None:

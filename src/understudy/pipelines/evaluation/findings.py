@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float64
+from jaxtyping import Float64, Int64
 
 from understudy import __version__
 from understudy.errors import NoFaceError
@@ -93,19 +93,29 @@ class Evaluation:
         """Frames, and those in which something is missing."""
         seen = self.columns["target_seen"] > 0
         found = self.columns.get("found", np.full(self.frames, np.nan))
-        swapped = self.columns.get("swapped", np.full(self.frames, np.nan))
         return {
             "frames": self.frames,
             "without_a_face": int((~seen).sum()),
             "face_lost": int((found == 0).sum()),
-            "not_swapped": int((swapped == 0).sum()),
+            "not_swapped": len(self._unswapped()),
         }
+
+    def _unswapped(self) -> Int64[np.ndarray, " m"]:
+        """Frames that show the target's own face.
+
+        Where no face is found, or the videos do not show the same moment, a small difference says nothing.
+        """
+        nothing = np.full(self.frames, np.nan)
+        same = self.columns.get("swapped", nothing) == 0
+        lost = self.columns.get("found", nothing) == 0
+        elsewhere = self.columns.get("outside", nothing) > _OUTSIDE
+        return np.flatnonzero(same & ~lost & ~elsewhere)
 
     def warnings(self) -> Iterator[Warned]:
         """What a reader of the figures must know first."""
         counts = self.counts()
         if counts["not_swapped"]:
-            first = int(np.flatnonzero(self.columns["swapped"] == 0)[0])
+            first = int(self._unswapped()[0])
             yield Warned(
                 message=f"{counts['not_swapped']} frames show the target's own face, the first is {first}",
                 frame=first,
@@ -140,7 +150,7 @@ class Evaluation:
             "kind": "evaluation",
             "understudy": __version__,
             "measured": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-            **{name: None if path is None else _identity(path) for name, path in named.items()},
+            **{name: None if path is None else identity_of(path) for name, path in named.items()},
             "measured_with": dict(self.settings),
             "source_faces": self.source.faces,
             "offset": self.offset,
@@ -162,6 +172,7 @@ class Evaluation:
         for name in (
             "psnr_truth",
             "ssim_target",
+            "perceptual_target",
             "identity_source",
             "closer",
             "landmarks",
@@ -176,7 +187,7 @@ class Evaluation:
         return out
 
 
-def _identity(path: Path) -> dict[str, str]:
+def identity_of(path: Path) -> dict[str, str]:
     """Name and fingerprint; a folder that is no folder of pictures is known by its name."""
     if path.is_dir() and any((path / name).exists() for name in ("faceset.toml", "performer.json")):
         return {"name": path.name}

@@ -114,7 +114,7 @@ def _headline(evaluation: Evaluation) -> Iterator[Figure]:
     yield from one("closer", "closer to the source", "of the described frames")
     target = found.get("identity_target")
     beside = "" if target is None else f", {target.value:.2f} to the target"
-    yield from one("identity_source", "identity to the source", f"distance; 0.6 is one person{beside}")
+    yield from one("identity_source", "identity to the source", f"distance; below 0.6 is one person{beside}")
     yield from one("pose", "pose is off by", "the paper's best 0.83°")
     yield from one("landmarks", "landmarks are off by", "of the eye distance")
     if "mouth" in follows:

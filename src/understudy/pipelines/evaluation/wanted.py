@@ -71,6 +71,8 @@ def _check_folder(path: Path) -> None:
     Raises:
         VideoError: it is another.
     """
+    if (path / "faceset.toml").is_file():
+        raise VideoError(f"{path}: wanted a video, a folder of pictures or a run; it is a face set")
     if path.is_dir() and not is_stills(path):
         raise VideoError(f"{path}: wanted a video, a folder of pictures or a run; it is neither")
     if path.is_dir():

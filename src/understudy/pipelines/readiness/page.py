@@ -117,8 +117,7 @@ def _lacking(found: Readiness, sets: Sequence[FaceSet]) -> Iterator[Part]:
     if not shown:
         return
     rows = tuple(
-        (f"you lack: {lack.words}", len(lack.frames), 100 * len(lack.frames) / count, spans(found, lack))
-        for lack in shown
+        (lack.words, len(lack.frames), 100 * len(lack.frames) / count, spans(found, lack)) for lack in shown
     )
     more = len(found.lacks) - len(shown)
     yield Table(

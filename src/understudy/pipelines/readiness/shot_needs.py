@@ -289,7 +289,8 @@ def spans(found: Readiness, lack: coverage.Lack, most: int = 3) -> str:
             runs.append([frame, frame])
     longest = sorted(sorted(runs, key=lambda run: run[0] - run[1])[:most])
     text = ", ".join(f"{first}" if first == last else f"{first} to {last}" for first, last in longest)
-    return f"frames {text}" + (" and others" if len(runs) > most else "")
+    single = len(runs) == 1 and runs[0][0] == runs[0][1]
+    return f"frame{'' if single else 's'} {text}" + (" and others" if len(runs) > most else "")
 
 
 def crops_of(
