@@ -13,9 +13,11 @@ above that floor away.
 
 ``--trained`` (any number of times) takes a run, the video into which it swaps and that video's face set. Its
 first frames are rendered as ``understudy merge`` renders them, with everything at its default but
-``temporal.code``. PSNR is there where the video is a drawn one, with its truth beside it. These rows also say
-by how much the warping error of the swapped face changes against reach 0, and the last ones what the mean of
-that is over swappers.
+``temporal.code``. PSNR is there where the video is a drawn one, with its truth beside it. A face that stands
+still does not flicker either, so these rows also say, by landmarks that are found in the render, how the
+mouth follows the target's (Pearson's r of both openings), how much it moves (ratio of the standard
+deviations) and by how many standard deviations of expression the face is off. The last rows are means over
+swappers of what changes against reach 0.
 """
 
 from __future__ import annotations
@@ -23,7 +25,6 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import itertools
-import statistics
 from fractions import Fraction
 from itertools import islice
 from pathlib import Path
@@ -36,14 +37,18 @@ from torch import Tensor
 from common import Timing, publish
 from compositing import face_of, tensor
 from understudy.color_transfers import COLOR_TRANSFERS
-from understudy.contracts import Face, Frame
+from understudy.contracts import Face, Frame, Landmarker
 from understudy.faces.faceset import FaceSet
 from understudy.faces.smoothing import SmoothingSettings, smooth
 from understudy.faces.tracks import Seen, Sighting
 from understudy.image.color import frame_to_rgb8
+from understudy.image.expression import mouth_opening
 from understudy.image.filter import gaussian_blur
 from understudy.image.geometry import align
 from understudy.image.warp import crop
+from understudy.landmarkers import LANDMARKERS
+from understudy.metrics.correlation import pearson
+from understudy.metrics.expression import expression_error
 from understudy.metrics.flicker import FlickerMeter
 from understudy.metrics.structure import psnr
 from understudy.performers.motion import Motion
@@ -200,26 +205,53 @@ class Trained:
     swapper: Swapper
     video: Path
     faces: FaceSet
+    landmarker: Landmarker
     truth: list[tuple[Tensor, Tensor]]
     """Exact swap and inside of every frame; empty for footage."""
 
-    def measure(self, code: int) -> tuple[float, float, float, float]:
-        """``measure`` of a render with this reach of the code, and the swapped face's warping error."""
+    def measure(self, code: int) -> np.ndarray:
+        """``COLUMNS`` of a render with this reach of the code."""
         how = CompositeSettings(temporal=TemporalSettings(code=code))
         found = self.faces.for_merging(self.video.name)
         stage = SwapStage(self.swapper, self.faces, found, MergeSettings().batch, SameForAll(how))
-        merge, meter, likeness = FaceMerge([stage]), FlickerMeter(), []
+        merge, meter = FaceMerge([stage]), FlickerMeter()
+        likeness: list[float] = []
+        points: list[tuple[np.ndarray, np.ndarray]] = []
         with VideoReader(self.video) as reader:
             for target, made in merge.render(reader, 0, TRAINED):
-                if face := merge.largest_face(target.index):
+                face, picture = merge.largest_face(target.index), frame_to_rgb8(made)
+                if face is not None:
                     meter.push(target, made, face)
+                    points.append(self._points(frame_to_rgb8(target), picture, face))
                 if self.truth:
                     exact, inside = self.truth[target.index]
-                    got = tensor(frame_to_rgb8(made).astype(np.float32) / 255.0)
-                    likeness.append(float(psnr(got, exact, inside)))
-        result = meter.result()
-        shown = float(np.mean(likeness)) if likeness else float("nan")
-        return 1000.0 * result.flicker, 1000.0 * result.brightness, shown, 1000.0 * result.swapped
+                    likeness.append(float(psnr(tensor(picture.astype(np.float32) / 255.0), exact, inside)))
+        flicker = meter.result()
+        before, after = (np.stack(column) for column in zip(*points, strict=True))
+        mouths = [mouth_opening(each) for each in (before, after)]
+        out = [flicker.flicker, flicker.brightness, flicker.swapped]
+        shown = [float(np.mean(likeness)) if likeness else float("nan"), pearson(*mouths)]
+        amount = float(mouths[1].std() / mouths[0].std())
+        return np.array(
+            [*(1000.0 * value for value in out), *shown, amount, expression_error(after, before).mean()]
+        )
+
+    def _points(self, target: np.ndarray, made: np.ndarray, face: Face) -> tuple[np.ndarray, np.ndarray]:
+        """Landmarks of the face before and after, both found at the same place and in the same way."""
+        region = self.landmarker.region_of_points(face.points)
+        before, after = (self.landmarker(picture, [region])[0].points for picture in (target, made))
+        return before, after
+
+
+COLUMNS = (
+    "flicker / 1000",
+    "jumps of brightness / 1000",
+    "warping error of the swapped face / 1000",
+    "PSNR inside",
+    "mouth follows, r",
+    "mouth moves, ratio",
+    "expression error",
+)
 
 
 def load(number: int, run: Path, video: Path, faces: Path) -> Trained:
@@ -234,28 +266,29 @@ def load(number: int, run: Path, video: Path, faces: Path) -> Trained:
                 truth.append((exact, torch.from_numpy(inside)[None, None]))
     kind = "performer" if truth else "footage"
     name = f"trained {number} ({swapper.settings.name}, {swapper.step} steps, {kind})"
-    return Trained(name, swapper, video, FaceSet.open(faces), truth)
+    landmarker = LANDMARKERS["facemesh"]().build(make_context("cpu"))
+    return Trained(name, swapper, video, FaceSet.open(faces), landmarker, truth)
 
 
 def trained_figures(chosen: list[Trained]) -> dict[str, str]:
     """A row for every swapper and reach, and the mean change of each reach."""
     out: dict[str, str] = {}
-    changes: dict[tuple[str, int], list[tuple[float, float]]] = {}
+    changes: dict[tuple[str, int], list[np.ndarray]] = {}
     for one in chosen:
         plain = one.measure(0)
         for reach in CODES:
             found = one.measure(reach) if reach else plain
-            change = 100.0 * (found[3] / plain[3] - 1.0)
-            changes.setdefault(("performers" if one.truth else "footage", reach), []).append(
-                (change, found[2] - plain[2])
-            )
             name = f"{one.name}: code, reach {reach}"
-            out[name] = " ".join(f"{value:.3f}" for value in (*found, change))
+            out[name] = " ".join(f"{value:.3f}" for value in found)
             print(name, out[name], flush=True)
+            if reach:
+                share = 100.0 * (found[2] / plain[2] - 1.0)
+                kind = "performers" if one.truth else "footage"
+                changes.setdefault((kind, reach), []).append(np.array([share, *(found - plain)[3:]]))
     for (kind, reach), rows in changes.items():
-        if reach:
-            error, likeness = (statistics.mean(column) for column in zip(*rows, strict=True))
-            out[f"mean of {len(rows)}, {kind}: code, reach {reach}"] = f"{error:+.1f} % {likeness:+.3f} dB"
+        share, *others = np.mean(rows, axis=0)
+        name = f"change, mean of {len(rows)} ({kind}): code, reach {reach}"
+        out[name] = " ".join([f"{share:+.1f} %", *(f"{value:+.3f}" for value in others)])
     return out
 
 
@@ -285,9 +318,9 @@ def main() -> None:
         "clip": f"{FRAMES} frames of {SIZE} x {SIZE}, performers {PAIR}, scenes {SCENES}, grain {GRAIN}",
         "tremble": f"landmarks {JITTER} of the face's side, colours as named, mask {EDGE}",
         "columns": ["flicker / 1000", "jumps of brightness / 1000", "PSNR inside"],
-        "columns of trained": ["and: warping error of the swapped face / 1000", "its change, %"],
-        "trained": f"{TRAINED} frames of each target, rendered as merge does; means: change of that error "
-        "and of PSNR",
+        "columns of trained": list(COLUMNS),
+        "columns of changes": list(COLUMNS[2:]),
+        "trained": f"{TRAINED} frames of each target, rendered as merge does",
         "rest": f"defaults of this version, faces of {OWN} pixels",
     }
     publish("flicker", figures, conditions)
