@@ -116,6 +116,8 @@ BLENDS: dict[str, Blend] = {
     "poisson, no reach": Poisson(reach=0.0),
 }
 MASKS = ("hull", "learned", "product", "union")
+TARGET_MASKS = ("target", "learned_product", "learned_union")
+"""Those that need the swapper's mask of the old face: with trained swappers only."""
 UNTOUCHED = "the plate as it was"
 
 
@@ -242,10 +244,10 @@ def compare(case: Case, settings: CompositeSettings) -> tuple[float, ...]:
     return (*judge(made, case), taken)
 
 
-def combinations(quick: bool) -> dict[Row, CompositeSettings]:
+def combinations(quick: bool, masks: tuple[str, ...]) -> dict[Row, CompositeSettings]:
     """Colour x blend x mask, then single changes to the defaults."""
     out: dict[Row, CompositeSettings] = {}
-    for row in itertools.product(TRANSFERS, BLENDS, MASKS):
+    for row in itertools.product(TRANSFERS, BLENDS, masks):
         if _asked(*row, quick):
             colour, blend, mask = row
             settings = MaskSettings(source=mask)
@@ -299,8 +301,8 @@ def trained_cases(run: Path, video: Path, faces: Path) -> list[Case]:
 
 def _trained_case(name: str, swapper: Swapper, face: Face, plate: Frame, swap: Frame, mask: Frame) -> Case:
     face = dataclasses.replace(face, alignment=swapper.alignment(face.points))
-    crops = crop_frame(plate, swapper.crop_matrix(face.points), swapper.resolution)
-    swapped, learned = swapper(torch.from_numpy(crops)[None])
+    crops = torch.from_numpy(crop_frame(plate, swapper.crop_matrix(face.points), swapper.resolution))[None]
+    swapped, learned = swapper(crops)
     assert plate.height == plate.width, "draw the performers square"
     size = plate.width
     ring = round(0.05 * face.alignment.side)
@@ -312,7 +314,7 @@ def _trained_case(name: str, swapper: Swapper, face: Face, plate: Frame, swap: F
         plate=plate,
         face=face,
         swapped=swapped,
-        learned=learned,
+        learned=torch.cat([learned, swapper.target_masks(crops)], dim=1),
         exact=tensor(frame_to_rgb8(swap).astype(np.float32) / 255.0),
         inside=inside.float(),
         border=(border & ~inside).float(),
@@ -340,7 +342,8 @@ def main() -> None:
         }
     cases = [case for group in groups for case in group]
     tables = {UNTOUCHED: np.array([(*judge(case.plate, case), 0.0) for case in cases])}
-    for row, settings in combinations(chosen.quick).items():
+    masks = MASKS + TARGET_MASKS if chosen.trained else MASKS
+    for row, settings in combinations(chosen.quick, masks).items():
         name = " | ".join(row)
         tables[name] = np.array([compare(case, settings) for case in cases])
         print(name, tables[name].mean(0).round(3), flush=True)
