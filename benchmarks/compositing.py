@@ -49,6 +49,7 @@ import torch
 from torch import Tensor
 
 from common import Timing, publish
+from understudy import config
 from understudy.blends import Blend
 from understudy.blends.alpha import Alpha
 from understudy.blends.feather import Feather
@@ -250,7 +251,7 @@ def combinations(quick: bool, masks: tuple[str, ...]) -> dict[Row, CompositeSett
     for row in itertools.product(TRANSFERS, BLENDS, masks):
         if _asked(*row, quick):
             colour, blend, mask = row
-            settings = MaskSettings(source=mask)
+            settings = config.merge(MaskSettings(), {"source": mask})
             out[row] = CompositeSettings(color_transfer=TRANSFERS[colour], blend=BLENDS[blend], mask=settings)
     for colour, transfer in TRANSFERS.items():
         if colour != "none":
