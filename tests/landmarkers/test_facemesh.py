@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from drawn_face import EYE_DISTANCE, PLACES, draw_face
+from drawn_face import BACKGROUND, EYE_DISTANCE, PLACES, draw_face
 from understudy.contracts import Context, Detection, Region
 from understudy.image.geometry import to_opencv, transform_points
 from understudy.landmarkers.facemesh import (
@@ -153,6 +153,22 @@ def test_the_eye_tables_are_mirror_images_without_repeats():
     assert not {*RIGHT_EYE_REFINED} & {*LEFT_EYE_REFINED}
 
 
+@pytest.mark.parametrize(("x", "y"), [(256, 0), (-256, 0), (0, 270)])
+def test_a_face_that_leaves_is_followed_while_half_of_it_is_seen(landmarker, points, x, y):
+    """Also where the network, shown the border's streaks, is no longer sure of it."""
+    matrix = np.array([[1, 0, x], [0, 1, y]], np.float32)
+    picture = cv2.warpAffine(draw_face(), matrix, (512, 512), borderValue=BACKGROUND)
+    moved = points + np.array([x, y, 0], np.float32)
+    region = landmarker.region_of_points(moved)
+    (found,) = landmarker(picture, [region])
+    assert found.presence > 0.9
+    assert apart(found.points, moved) < 0.25
+    gone = cv2.warpAffine(
+        draw_face(), matrix * [[1, 1, 1.4], [1, 1, 1.4]], (512, 512), borderValue=BACKGROUND
+    )
+    assert landmarker(gone, [region])[0].presence < 0.1
+
+
 def test_a_region_partly_outside_is_cut_and_continued():
     """The border goes on; the part inside lies where the matrix says, reduced or not."""
     picture = np.zeros((400, 400, 3), np.uint8)
@@ -164,3 +180,14 @@ def test_a_region_partly_outside_is_cut_and_continued():
         assert abs(edge - size / 2) <= 1
         assert cut[0, -1, 0] == 1.0
         assert cut[-1, 0, 0] == 0.0
+
+
+@pytest.mark.parametrize("side", [300.0, 700.0])
+def test_beyond_the_edge_lies_the_mirror_image(side):
+    ramp = np.tile(np.arange(200, dtype=np.uint8)[None, :, None], (200, 1, 3))
+    region = Region(center=(200.0, 100.0), side=side)
+    cut = _cut(ramp, region_matrix(region, 100), 100, mirrored=True)[50, :, 0] * 255
+    place = (np.arange(100) + 0.5) * side / 100 + 200 - side / 2  # in the picture, to its right edge and on
+    expected = np.where(place < 200, place, 400 - place) - 0.5
+    seen = (expected > 5) & (expected < 195)
+    np.testing.assert_allclose(cut[seen], expected[seen], atol=2.5)

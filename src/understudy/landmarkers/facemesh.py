@@ -5,6 +5,10 @@ Ablavatski et al. 2020, "Real-time Pupil Tracking from Monocular Video for Digit
 network looks at a turned square of 192 pixels; the eye network at 64 pixels round each eye, knows right eyes
 only, and so is shown the left one mirrored. Its lid lines and surroundings replace x and y of the mesh;
 depth stays the mesh's, an iris lies at the mean depth of its lids.
+
+Beyond the picture its border goes on, which gives half a face at the edge its best points, but little
+presence. The mirror image beyond the edge gives worse points and a clear presence, so a face that was
+followed there is asked for it; a face that comes in waits until it is seen without.
 """
 
 from __future__ import annotations
@@ -77,6 +81,10 @@ class FaceMesh(LandmarkerSettings):
         )
 
 
+class _Followed(Region):
+    """Where a face is expected that was found before."""
+
+
 class FaceMeshLandmarker:
     """Finds landmarks; see ``contracts.Landmarker``. Any thread may call it."""
 
@@ -102,9 +110,8 @@ class FaceMeshLandmarker:
         upright = flat @ turn  # coordinates along the face's axes
         low, high = upright.min(0), upright.max(0)
         center = turn @ ((low + high) / 2)
-        return Region(
-            center=(float(center[0]), float(center[1])), side=MARGIN * float((high - low).max()), angle=angle
-        )
+        side = MARGIN * float((high - low).max())
+        return _Followed(center=(float(center[0]), float(center[1])), side=side, angle=angle)
 
     def __call__(self, image: UInt8[np.ndarray, "h w 3"], regions: Sequence[Region]) -> list[Landmarks]:
         """Landmarks of each region, in pixels of the picture."""
@@ -127,12 +134,18 @@ class FaceMeshLandmarker:
     ) -> tuple[Float32[np.ndarray, "478 3"], float]:
         """Mesh of one region, with irises guessed from the lids, and presence."""
         matrix = region_matrix(region, self.mesh.width)
-        values, flag = self.mesh(_cut(image, matrix, self.mesh.width))
+        values, presence = self._mesh(_cut(image, matrix, self.mesh.width))
+        if presence < 0.5 and isinstance(region, _Followed) and _cut_off(image, region):
+            presence = max(presence, self._mesh(_cut(image, matrix, self.mesh.width, mirrored=True))[1])
         points = np.empty((ALL_POINTS, 3), np.float32)
         points[:MESH_POINTS] = transform_points(invert(matrix), values.reshape(MESH_POINTS, 3))
         for iris, lids in ((RIGHT_IRIS, RIGHT_EYE), (LEFT_IRIS, LEFT_EYE)):
             points[list(iris)] = points[list(lids)].mean(0)
-        return points, 1.0 / (1.0 + math.exp(-float(flag.ravel()[0])))
+        return points, presence
+
+    def _mesh(self, picture: Float32[np.ndarray, "s s 3"]) -> tuple[np.ndarray, float]:
+        values, flag = self.mesh(picture)
+        return values, 1.0 / (1.0 + math.exp(-float(flag.ravel()[0])))
 
     def _refine(self, image: UInt8[np.ndarray, "h w 3"], points: Float32[np.ndarray, "478 3"]) -> None:
         """Replace the surroundings of both eyes by what the eye network sees, in place."""
@@ -175,15 +188,16 @@ def _eye_region(first: Float32[np.ndarray, "3"], second: Float32[np.ndarray, "3"
 
 
 def _cut(
-    image: UInt8[np.ndarray, "h w 3"], matrix: Float64[np.ndarray, "2 3"], size: int
+    image: UInt8[np.ndarray, "h w 3"], matrix: Float64[np.ndarray, "2 3"], size: int, mirrored: bool = False
 ) -> Float32[np.ndarray, "s s 3"]:
-    """Picture of a region in [0, 1]; beyond the frame its border goes on."""
+    """Picture of a region in [0, 1]; beyond the frame its border goes on, or its mirror image."""
     back = invert(matrix)
     reduction = float(np.hypot(*back[:, 0]))
     corners = transform_points(back, np.array([[0, 0], [size, 0], [size, size], [0, size]], np.float64))
     limit = np.array([image.shape[1], image.shape[0]])
-    low = np.clip(np.floor(corners.min(0) - reduction), 0, limit - 1).astype(int)
-    high = np.maximum(np.clip(np.ceil(corners.max(0) + reduction), 0, limit).astype(int), low + 1)
+    reach = reduction * (size if mirrored else 1)  # what is mirrored lies as far within as beyond
+    low = np.clip(np.floor(corners.min(0) - reach), 0, limit - 1).astype(int)
+    high = np.maximum(np.clip(np.ceil(corners.max(0) + reach), 0, limit).astype(int), low + 1)
     part = image[low[1] : high[1], low[0] : high[0]]
     times = halvings(part.shape, reduction / _SHRINK * 2)
     reduced = compose(matrix, np.array([[2**times, 0, low[0]], [0, 2**times, low[1]]], np.float64))
@@ -192,7 +206,7 @@ def _cut(
         to_opencv(reduced),
         (size, size),
         flags=cv2.INTER_LINEAR,
-        borderMode=cv2.BORDER_REPLICATE,
+        borderMode=cv2.BORDER_REFLECT if mirrored else cv2.BORDER_REPLICATE,
     )
     return cut * np.float32(1 / 255)
 
@@ -200,6 +214,14 @@ def _cut(
 def _angle(first: np.ndarray, second: np.ndarray) -> float:
     """Angle of the line between two points, clockwise as seen."""
     return math.atan2(float(second[1] - first[1]), float(second[0] - first[0]))
+
+
+def _cut_off(image: UInt8[np.ndarray, "h w 3"], region: Region) -> bool:
+    """Whether the picture's edge cuts the face itself, not only the margin round it."""
+    height, width = image.shape[:2]
+    half = region.side / MARGIN / 2
+    x, y = region.center
+    return min(x, y, width - x, height - y) < half
 
 
 def _far_apart(one: Region, other: Region) -> bool:
