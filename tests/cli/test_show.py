@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import errno
+import importlib
 import io
+import types
 
 import pytest
 from rich.console import Console
 
 from understudy.cli import show
+from understudy.cli.main import main
 from understudy.cli.words import require_folder
 from understudy.errors import DataError, OutputError
 from understudy.events import Progress, StageDone, StageStarted
@@ -53,13 +56,16 @@ def test_mistakes_of_the_program_keep_their_traceback(said, error):
         show.guarded(raising(error))
 
 
-def test_ctrl_c_promises_only_what_is_so(said):
-    assert show.guarded(raising(KeyboardInterrupt())) == 130
-    assert "goes on from here" in said.getvalue()
-    said.truncate(0)
-    assert show.guarded(raising(KeyboardInterrupt()), goes_on=False) == 130
-    assert "goes on" not in said.getvalue()
-    assert "begins anew" in said.getvalue()
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [("merge", "goes on from here"), ("train", "with --run FOLDER goes on"), ("compare", "begins anew")],
+)
+def test_ctrl_c_promises_only_what_is_so(said, monkeypatch, command, words):
+    module = types.SimpleNamespace(run=lambda _: raising(KeyboardInterrupt())())
+    monkeypatch.setattr(importlib, "import_module", lambda _: module)
+    assert main([command]) == 130
+    assert words in said.getvalue()
+    assert len(said.getvalue().splitlines()) == 1
 
 
 def stream(unit: str, total: int | None):

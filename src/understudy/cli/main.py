@@ -37,8 +37,17 @@ COMMANDS: dict[str, str] = {
 }
 MODULES = {"import": "convert"}
 """Where a command's name cannot be its module's."""
-GOES_ON = ("swap", "extract", "train", "pretrain", "features", "mask", "enhance", "merge", "demo")
-"""Commands that go on where Ctrl-C stopped them; the others are short and begin anew."""
+STOPPED: dict[str, str] = {
+    **dict.fromkeys(
+        ("swap", "extract", "mask", "enhance", "merge", "demo"),
+        "What was done is kept; the same command goes on from here.",
+    ),
+    **dict.fromkeys(
+        ("train", "pretrain", "features"),
+        "What was saved is kept; the same command with --run FOLDER goes on from there.",
+    ),
+}
+"""What Ctrl-C leaves behind; the other commands are short and begin anew."""
 
 
 def _help() -> str:
@@ -87,7 +96,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     module = MODULES.get(name, name)
     return guarded(
-        lambda: importlib.import_module(f"understudy.cli.{module}").run(rest), goes_on=name in GOES_ON
+        lambda: importlib.import_module(f"understudy.cli.{module}").run(rest),
+        stopped=STOPPED.get(name, "The same command begins anew."),
     )
 
 

@@ -162,8 +162,14 @@ def _show(arguments: Sequence[str]) -> int:
     for faces in sets:
         counts = ", ".join(f"{name} {count}" for name, count in mask_apply.count_masks(faces).items())
         console.print(escape(f"{faces.path}: {counts}"))
-        for event in mask_apply.show_masks(faces, command.output):
-            console.print(escape(f"look at {getattr(event, 'path', '')}"))
+        shown = [getattr(event, "path", "") for event in mask_apply.show_masks(faces, command.output)]
+        for path in shown:
+            console.print(escape(f"look at {path}"))
+        if not shown:
+            console.print(
+                "no mask to look at; make some: understudy mask apply "
+                f"{escape(str(faces.path))} --segmenter RUN"
+            )
     return 0
 
 

@@ -27,7 +27,7 @@ PLAIN_EVERY = 15.0
 console = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
-def guarded(command: Callable[[], int], *, goes_on: bool = True) -> int:
+def guarded(command: Callable[[], int], *, stopped: str = "") -> int:
     """Runs a command; what a user can act on becomes a message and exit code 1, Ctrl-C 130.
 
     Beside our own errors these are a file that the system refuses and memory that it has not got. Whatever
@@ -35,15 +35,14 @@ def guarded(command: Callable[[], int], *, goes_on: bool = True) -> int:
 
     Args:
         command: what is run.
-        goes_on: whether the same command goes on where Ctrl-C stopped it.
+        stopped: a sentence on what Ctrl-C leaves behind.
     """
     try:
         return command()
     except UnderstudyError as error:
         return _refuse(str(error))
     except KeyboardInterrupt:
-        then = "What was done is kept; the same command goes on from here."
-        console.print(f"[yellow]stopped.[/] {then if goes_on else 'The same command begins anew.'}")
+        console.print(f"[yellow]stopped.[/] {stopped}".rstrip())
         return 130
     except BrokenPipeError:  # the reader of our output (``| head``) went away
         sys.stderr.close()

@@ -39,6 +39,8 @@ def run(arguments: Sequence[str]) -> int:
             _fetch(store, names)
         case "import" if names:
             for name in names:
+                if Path(name).is_dir():
+                    raise WeightsError(f"{name}: is a folder; name the weight file or the archive in it")
                 if not Path(name).is_file():
                     raise WeightsError(
                         f"{name}: no such file; wanted a weight file or the archive that holds it"

@@ -22,7 +22,7 @@ from understudy.performers.truth import SWAP_VIDEO, drawn_with, truth_folder
 from understudy.pipelines.evaluation.evaluate import SwapFigures, TruthFigures, against_truth, measure_swap
 from understudy.pipelines.project import Project
 from understudy.pipelines.setup import build_finders, make_context
-from understudy.pipelines.swap import SwapSettings, swap
+from understudy.pipelines.swap import SwapSettings, require_bound, swap
 from understudy.provenance.answer import HEADLINES, facts
 from understudy.provenance.verify import Answer, verify
 from understudy.training.rundir import RunFolder
@@ -65,7 +65,11 @@ def demo(
         time_limit: seconds of training.
         steps: steps of training.
         stop: asked between training steps.
+
+    Raises:
+        ConfigError: there is nothing to train within the bounds, or what lies there was drawn otherwise.
     """
+    require_bound(time_limit, steps)  # before minutes of drawing
     with durable.explained(folder):
         folder.mkdir(parents=True, exist_ok=True)
     source, target, result = folder / "source.mp4", folder / "target.mp4", folder / "result.mp4"

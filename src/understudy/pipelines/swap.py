@@ -139,6 +139,20 @@ def _stages(
             yield event
 
 
+def require_bound(time_limit: float | None, steps: int | None) -> None:
+    """Refuses a training without end, and one without a step.
+
+    Raises:
+        ConfigError: neither is given, or nothing can be trained within them.
+    """
+    if time_limit is None and steps is None:
+        raise ConfigError("swap: wanted a bound on the training, --time or --steps")
+    if steps is not None and steps < 1:
+        raise ConfigError(f"steps: there is nothing to train in {steps} steps; give 1 or more")
+    if time_limit is not None and time_limit <= 0:
+        raise ConfigError(f"time: there is nothing to train in {time_limit:g} seconds; give more")
+
+
 class _Job:
     """One call of ``swap``: checks first, then estimates, then the stages' small print."""
 
@@ -150,12 +164,7 @@ class _Job:
             )
         for device in (settings.extract.device, settings.train.device, settings.merge.device):
             choose_device(device)
-        if time_limit is None and steps is None:
-            raise ConfigError("swap: wanted a bound on the training, --time or --steps")
-        if steps is not None and steps < 1:
-            raise ConfigError(f"steps: there is nothing to train in {steps} steps; give 1 or more")
-        if time_limit is not None and time_limit <= 0:
-            raise ConfigError(f"time: there is nothing to train in {time_limit:g} seconds; give more")
+        require_bound(time_limit, steps)
         self.settings = settings
         self.target, self.output = settings.target, settings.output
         self.time_limit, self.steps = time_limit, steps
