@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import shutil
 import signal
@@ -13,7 +14,7 @@ import pytest
 
 import consented
 from merge_footage import make_swapper
-from understudy.errors import ConsentError, OutputError
+from understudy.errors import CheckpointError, ConsentError, OutputError
 from understudy.events import Warned
 from understudy.interop import export_rights
 from understudy.interop.exporting import export
@@ -188,3 +189,23 @@ def test_a_page_of_the_users_is_not_replaced_by_a_card(swapper: Path, tmp_path: 
     with pytest.raises(OutputError, match="is the model itself"):
         list(export(swapper, swapper / "weights.safetensors"))
     assert names_of(tmp_path) == {"model.md", "folder.onnx"}
+
+
+def test_what_is_no_swapper_is_said(tmp_path: Path) -> None:
+    (tmp_path / "film.mp4").write_bytes(bytes(300))
+    (tmp_path / "faces").mkdir()
+    for name, words in (("gone", "no such file"), ("film.mp4", "none of these"), ("faces", "none of these")):
+        with pytest.raises(CheckpointError, match=f"{name}: wanted a run, the swapper folder .*{words}"):
+            list(export(tmp_path / name, tmp_path / "model.onnx"))
+
+
+def test_a_full_disk_is_said_of_the_model(
+    swapper: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: Path, _: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    monkeypatch.setattr("understudy.durable.fill", full)
+    with pytest.raises(OutputError, match=r"model\.safetensors: the disk is full"):
+        list(export(swapper, tmp_path / "model.safetensors"))
+    assert not list(tmp_path.iterdir())

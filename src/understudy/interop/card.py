@@ -87,11 +87,12 @@ def write_with_card(
     with durable.explained(output):
         output.parent.mkdir(parents=True, exist_ok=True)
     page = output.with_suffix(".md")
-    with durable.new_file(output, size=size) as model, durable.new_file(page) as text:
-        durable.fill(model, pieces)
-        durable.fill(text, [card.markdown().encode()])
-        if finish is not None:
-            finish(model, text)
+    with durable.new_file(output, size=size) as model:
+        durable.fill(model, pieces)  # outside the card's block: a full disk is said of the model
+        with durable.new_file(page) as text:
+            durable.fill(text, [card.markdown().encode()])
+            if finish is not None:
+                finish(model, text)
     return output, page
 
 

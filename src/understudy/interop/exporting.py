@@ -50,6 +50,11 @@ def export(
     """
     chosen = _format_of(output) if form == "auto" else form
     weights = weights_of(place / "swapper" if (place / "swapper").is_dir() else place)
+    if not weights.is_file() or weights.suffix != ".safetensors":
+        found = "there is no such file or folder" if not place.exists() else "it is none of these"
+        raise CheckpointError(
+            f"{place}: wanted a run, the swapper folder in it, or its weights.safetensors; {found}"
+        )
     if chosen != "deepfacelab":
         _require_free(output, weights)
     rights = ExportRights(weights, output, sign)

@@ -142,6 +142,10 @@ def test_what_the_command_wants(tmp_path, capsys):
         command.run(["report", str(tmp_path)])
     with pytest.raises(VideoError, match="there is no such face set"):
         command.run(["report", str(tmp_path), "--for", str(tmp_path / "gone")])
+    (tmp_path / "notes.txt").write_text("no footage")
+    with pytest.raises(VideoError, match=r"notes\.txt: this is no video"):
+        command.run(["report", str(tmp_path / "notes.txt"), "--for", str(tmp_path / "notes.txt")])
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"], "no empty report is left"
 
 
 def test_the_command_says_it_in_the_terminal(tmp_path, capsys, nobody_describes):

@@ -10,6 +10,7 @@ from understudy.events import Event, Progress, Saved, StageDone, StageStarted, W
 from understudy.faces.faceset import FaceSet
 from understudy.metrics.report import write_report
 from understudy.pipelines.extract import ExtractSettings, extract
+from understudy.pipelines.footage import open_footage
 from understudy.pipelines.measuring import lend
 from understudy.pipelines.readiness.page import readiness_report
 from understudy.pipelines.readiness.shot_needs import CROPS, Faces, judge, look_at, share_text
@@ -32,6 +33,9 @@ def readiness(source: Path, target: Path, folder: Path) -> Iterator[Event]:
         OutputError: the report cannot be written.
     """
     one_thread()
+    for path in (source, target):  # what cannot be read leaves no empty report behind
+        if not (path / "faceset.toml").is_file():
+            open_footage(path).close()
     with durable.explained(folder):
         folder.mkdir(parents=True, exist_ok=True)
     sets: list[FaceSet] = []
