@@ -27,7 +27,7 @@ from understudy.models import MODELS
 from understudy.pipelines.compositing.layers import FaceJob
 from understudy.pipelines.compositing.settings import CompositeSettings, TemporalSettings
 from understudy.pipelines.merging.codes import CodeAverager, FaceGroup
-from understudy.pipelines.merging.faces import FaceMerge, SameForAll, SwapStage
+from understudy.pipelines.merging.faces import FaceMerge, SameForAll, SwapStage, check_model
 from understudy.pipelines.merging.merge import MergeSettings, merge, parts_folder
 from understudy.pipelines.merging.plan import MergePlan
 from understudy.pipelines.merging.render import Renderer, RenderOrder
@@ -407,6 +407,10 @@ def test_gan_has_neither_code_nor_mask_and_says_so_before_any_work(footage, comp
     settings = SameForAll(changed(CompositeSettings(), change))
     with pytest.raises(ConfigError, match=message):
         SwapStage(composed, *faces_of(footage), 4, settings)
+    with pytest.raises(ConfigError, match=message):  # before there is a swapper, too
+        check_model(MODELS["gan"](), settings)
+    check_model(MODELS["gan"](), SameForAll(CompositeSettings()))
+    check_model(MODELS["liae"](), settings)
     crops = torch.rand(1, 3, 32, 32)
     for call in (composed.code, composed.target_masks):
         with pytest.raises(ConfigError, match="'gan'"):

@@ -30,7 +30,7 @@ class TemporalSettings:
     a hand passes, are not."""
     code: int = 0
     """Frames before and after over which the network's code of a face is averaged before the face is drawn, 0
-    to 8. Off: it took no tenth of the flicker away where it was tried. Not with the model gan."""
+    to 8. Off: with the flicker it takes away movement of the mouth. Not with the model gan."""
 
     def __post_init__(self) -> None:
         for name in ("reach", "mask", "code"):

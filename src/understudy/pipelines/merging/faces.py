@@ -21,12 +21,14 @@ from torch import Tensor
 from understudy.contracts import Face, Frame, Segmenter
 from understudy.faces.faceset import FaceRecord, FaceSet
 from understudy.image.warp import crop_frame
+from understudy.models import ModelSettings
 from understudy.pipelines.compositing.compositor import Composited, Compositor, reach_of
 from understudy.pipelines.compositing.layers import FaceJob, FaceLayer
 from understudy.pipelines.compositing.masks import StoredMask
 from understudy.pipelines.compositing.settings import CompositeSettings
 from understudy.pipelines.merging.codes import CodeAverager, FaceGroup
 from understudy.pipelines.merging.settings import Station
+from understudy.pipelines.setup import make_context
 from understudy.pipelines.swapper import Swapper
 from understudy.stream import read_ahead
 from understudy.video.convert import on_displayed
@@ -75,6 +77,31 @@ class SameForAll:
         return self.common
 
 
+def check_model(model: ModelSettings, settings: FaceSettings) -> None:
+    """Refuses settings that a swapper of a model cannot follow, before there is one.
+
+    Args:
+        model: what is going to be trained.
+        settings: how its faces will be put in.
+
+    Raises:
+        ConfigError: a face asks for something that the model does not give.
+    """
+    if not (settings.code or settings.target_masks):
+        return
+    with torch.device("meta"):  # it is asked what it can do, and needs no numbers for that
+        network = model.build(make_context("meta"))
+    _check(Swapper(network, model), code=settings.code > 0, target_masks=settings.target_masks)
+
+
+def _check(swapper: Swapper, *, code: bool, target_masks: bool) -> None:
+    """Refuses what a swapper cannot give. Raises ``ConfigError``."""
+    if code:
+        swapper.require_code()
+    if target_masks:
+        swapper.require_target_masks()
+
+
 class SwapStage:
     """Puts one swapper's faces into frames that go by.
 
@@ -106,10 +133,8 @@ class SwapStage:
         # another swapper's faces may ask for more than this one gives: only its own count
         mine = list(itertools.chain(*by_frame.values())) if settings.code or settings.target_masks else []
         self._code_reach = max((settings.of(record).temporal.code for record in mine), default=0)
-        if self._code_reach:
-            swapper.require_code()
-        if any(settings.of(record).mask.asks_target for record in mine):
-            swapper.require_target_masks()
+        asked = any(settings.of(record).mask.asks_target for record in mine)
+        _check(swapper, code=self._code_reach > 0, target_masks=asked)
 
     @property
     def reach(self) -> int:
