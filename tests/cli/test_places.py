@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from drawn_sets import draw_set
-from understudy.cli import demo, mask, weights
+from understudy.cli import audit, demo, mask, weights
 from understudy.errors import ConfigError, WeightsError
 
 
@@ -30,3 +30,10 @@ def test_a_demo_without_training_is_refused_before_the_drawing(tmp_path, bound):
     with pytest.raises(ConfigError, match="nothing to train"):
         demo.run(["-o", str(tmp_path / "demo"), *bound])
     assert not (tmp_path / "demo").exists()
+
+
+def test_facts_that_are_empty_are_not_shown():
+    facts = {"hash": "ab" * 32, "number": 3, "time": "now", "what": "export", "records": [], "lane": "none"}
+    line = audit._line(audit.Entry(1, facts))
+    assert "lane none" in line
+    assert "records" not in line

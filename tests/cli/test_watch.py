@@ -311,6 +311,9 @@ def test_proportions_are_kept():
 def test_piped_it_is_a_snapshot(tmp_path, capsys, monkeypatch):
     record(tmp_path / "20260101-000000_df")
     newest = record(tmp_path / "20260102-000000_df", state="done")
+    mask = record(tmp_path / "mask")  # named by its maker
+    for run, begun in ((mask, 1000), (tmp_path / "20260101-000000_df", 2000), (newest, 3000)):
+        os.utime(run / "recipe.toml", (begun, begun))
     assert watch.newest_run(tmp_path) == newest
     monkeypatch.setattr(sys, "stdin", io.StringIO())
     assert watch.run([str(tmp_path)]) == 0

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from understudy import config
-from understudy.errors import ConfigError, VideoError
+from understudy.errors import ConfigError, OutputError, VideoError
 from understudy.image.view import Plate, View
-from understudy.pipelines.footage import FootageSettings, open_footage
+from understudy.pipelines.footage import FootageSettings, open_footage, require_free_folder
 from understudy.video.encoding import Encoding
 from understudy.video.exr import write_exr
 from understudy.video.reader import VideoReader
@@ -91,3 +91,15 @@ def test_bad_rates(rate: str) -> None:
 def test_the_settings_are_plain_data() -> None:
     settings = FootageSettings(view="srgb", exposure=0.5, rate="24")
     assert config.merge(FootageSettings(), config.dump(settings)) == settings
+
+
+def test_pictures_are_not_poured_into_a_folder_of_other_things(tmp_path: Path, pictures: Path) -> None:
+    require_free_folder(tmp_path / "new")
+    require_free_folder(tmp_path / "film.mp4")
+    (pictures / ".lock").touch()
+    require_free_folder(pictures)
+    (pictures / "faceset.toml").touch()
+    with pytest.raises(OutputError, match=r"pictures holds faceset\.toml, .* a video such as pictures\.mp4"):
+        require_free_folder(pictures)
+    with pytest.raises(OutputError, match="holds pictures, so it is no folder of pictures"):
+        require_free_folder(tmp_path)

@@ -51,7 +51,11 @@ def _show(log: AuditLog, number: int) -> int:
 
 def _line(entry: Entry) -> str:
     data = entry.data
-    facts = ", ".join(f"{name} {_short(value)}" for name, value in sorted(data.items()) if name not in OWN)
+    facts = ", ".join(
+        f"{name} {_short(value)}"
+        for name, value in sorted(data.items())
+        if name not in OWN and value not in ("", [])
+    )
     return f"{data.get('number')}  {data.get('time')}  {data['what']:<7} {entry.hash[:12]}  {facts}"
 
 
@@ -70,7 +74,7 @@ def _check(log: AuditLog, files: list[Path]) -> int:
     if wrong:
         sys.stdout.write(f"CHANGED: {log.path} is not as it was written\n")
         return 7
-    bound = f"; every line that {len(files)} files name is there" if files else ""
+    bound = "; every line that is named is there" if files else ""
     sys.stdout.write(f"WHOLE: {found.entries} lines, head {found.head[:16] or 'none'}{bound}\n")
     return 0
 

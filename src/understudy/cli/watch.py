@@ -70,11 +70,11 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def newest_run(folder: Path) -> Path:
-    """The folder itself, or the newest run in it, since runs are named by their time."""
+    """The folder itself, or the run in it that was begun last; a name need not tell (``-o runs/mask``)."""
     if (folder / "recipe.toml").is_file():
         return folder
-    runs = sorted(path.parent for path in folder.glob("*/recipe.toml"))
-    return runs[-1] if runs else folder
+    recipes = sorted(folder.glob("*/recipe.toml"), key=lambda path: (path.stat().st_mtime, path.parent.name))
+    return recipes[-1].parent if recipes else folder
 
 
 def follow_watching(

@@ -241,7 +241,7 @@ def options_of(settings: ModelSettings | Xseg, batch: int = 8) -> dict[str, Any]
     if settings.coverage != 1.0:
         raise ConfigError(
             f"coverage: this model sees {settings.coverage:g} of a crop; DeepFaceLab shows all of it, so the "
-            "model would draw nonsense there"
+            "model would draw nonsense there; train one with --model.coverage 1, or export FILE.onnx"
         )
     options |= {name: getattr(settings, name) for name in _SIZES}
     return options | TRAINING | {"batch_size": batch, "gan_patch_size": settings.resolution // 8}

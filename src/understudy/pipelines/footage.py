@@ -7,10 +7,10 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Literal
 
-from understudy.errors import ConfigError
+from understudy.errors import ConfigError, OutputError
 from understudy.image.view import View
 from understudy.video.exr import SUFFIX as EXR
-from understudy.video.images import image_files
+from understudy.video.images import SUFFIXES, image_files
 from understudy.video.ocio import BUILT_IN, OcioTransform
 from understudy.video.reader import VideoReader
 from understudy.video.stills import StillsReader, is_stills
@@ -72,6 +72,28 @@ class FootageSettings:
         return View(
             curve=auto if self.view == "auto" else self.view, exposure=self.exposure, transform=transform
         )
+
+
+def require_free_folder(output: Path) -> None:
+    """Refuses to pour a result's pictures into a folder of other things.
+
+    A folder with nothing but pictures may be an earlier result, which is made anew.
+
+    Args:
+        output: the result; a video, or a folder that does not exist yet, is always well.
+
+    Raises:
+        OutputError: the folder holds folders, or files that are no pictures.
+    """
+    if not output.is_dir():
+        return
+    for entry in sorted(output.iterdir()):
+        ours = entry.name.startswith(".") or entry.name in ("Thumbs.db", "desktop.ini")
+        if not ours and (entry.is_dir() or entry.suffix.lower() not in SUFFIXES):
+            raise OutputError(
+                f"output: {output} holds {entry.name}, so it is no folder of pictures; name a new folder, or "
+                f"a video such as {output.name}.mp4"
+            )
 
 
 def open_footage(path: Path, settings: FootageSettings | None = None) -> VideoReader | StillsReader:

@@ -26,7 +26,7 @@ from understudy.faces.faceset import FaceSet
 from understudy.faces.tracks import Tracker
 from understudy.image.color import frame_to_rgb8
 from understudy.pipelines.extract import ExtractSettings, describe_picture, extract
-from understudy.pipelines.footage import open_footage
+from understudy.pipelines.footage import open_footage, require_free_folder
 from understudy.pipelines.merging.merge import MergeSettings, check_merge, merge
 from understudy.pipelines.merging.plan import MergePlan, find_plan
 from understudy.pipelines.merging.rights import standings_of, trained_on
@@ -44,6 +44,7 @@ from understudy.provenance.labels import file_hash, fingerprint
 from understudy.training.bounds import bounded
 from understudy.training.rundir import RunFolder, weights_file
 from understudy.video.info import VideoInfo
+from understudy.video.writer import is_folder
 from understudy.weights import WEIGHTS
 
 FACE_BYTES = 60_000
@@ -170,6 +171,7 @@ class _Job:
         self.time_limit, self.steps = time_limit, steps
         self.sources = [open_footage(path).info for path in settings.source]
         self.info: VideoInfo = open_footage(self.target, settings.merge.footage).info
+        require_free_folder(self.output)
         self.remarks = check_merge(self.target, self.output, self.info, settings.merge)
         if path := find_plan([self.folder]):
             MergePlan.read(path).for_faces(settings.merge.composite)
@@ -180,11 +182,13 @@ class _Job:
         same = [path for path in settings.source if fingerprint((path,)) == self.prints["target"]]
         if same:
             raise ConfigError(f"source {same[0]} is the target itself; a swap needs footage of two persons")
-        if sum(info.frames for info in self.sources) < training.FEWEST_FACES:
-            raise ConfigError(
-                f"the source has {sum(info.frames for info in self.sources)} pictures, training needs "
-                f"at least {training.FEWEST_FACES} faces; give more of them, or a video"
-            )
+        for name, infos in (("source", self.sources), ("target", [self.info])):
+            count = sum(info.frames for info in infos)
+            if count < training.FEWEST_FACES and all(info.frames_exact for info in infos):
+                raise ConfigError(
+                    f"the {name} has {count} {'frame' if count == 1 else 'frames'}, training needs at least "
+                    f"{training.FEWEST_FACES} faces; give longer footage, or more pictures"
+                )
         for picture in (settings.source_person, settings.target_person):
             if picture is not None:
                 open_footage(picture)
@@ -203,7 +207,8 @@ class _Job:
         info = self.info
         sound = f", {len(info.sound)} sound track{'s' * (len(info.sound) != 1)} copied" if info.sound else ""
         yield f"target: {self.target.name} ({info.frames} frames, {info.width} × {info.height}{sound})"
-        yield f"result: {self.output}, project {self.folder}"
+        form = " (a folder of pictures)" if is_folder(self.output) else ""
+        yield f"result: {self.output}{form}, project {self.folder}"
         yield from (f"note: {remark}" for remark in self.remarks)
         if missing := missing_weights(self.finder_plugins):
             archives = {getattr(WEIGHTS[name].source, "requirement", name): name for name in missing}
