@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from drawn_sets import draw_set
-from understudy.cli import audit, demo, mask, weights
-from understudy.errors import ConfigError, WeightsError
+from understudy.cli import audit, demo, enhance, evaluate, mask, weights
+from understudy.errors import ConfigError, OutputError, WeightsError
 
 
 def test_nothing_to_show_is_said(tmp_path, capsys):
@@ -32,8 +32,22 @@ def test_a_demo_without_training_is_refused_before_the_drawing(tmp_path, bound):
     assert not (tmp_path / "demo").exists()
 
 
+def test_a_suite_is_not_begun_in_a_file(tmp_path):
+    (tmp_path / "film.mp4").touch()
+    with pytest.raises(OutputError, match=r"film\.mp4 is a file, wanted the name of a folder"):
+        evaluate.run(["--suite", "performers", "-o", str(tmp_path / "film.mp4")])
+
+
 def test_facts_that_are_empty_are_not_shown():
     facts = {"hash": "ab" * 32, "number": 3, "time": "now", "what": "export", "records": [], "lane": "none"}
     line = audit._line(audit.Entry(1, facts))
     assert "lane none" in line
     assert "records" not in line
+
+
+def test_no_faces_at_a_time_are_refused():
+    for count in (0, -4):
+        with pytest.raises(ConfigError, match=f"batch: wanted 1 face or more at a time, got {count}"):
+            mask.Apply(batch=count)
+        with pytest.raises(ConfigError, match=f"count: wanted 1 face or more, got {count}"):
+            enhance.Show(count=count)

@@ -52,6 +52,10 @@ class Show:
     device: str = "auto"
     """auto, cpu, cuda or cuda:N."""
 
+    def __post_init__(self) -> None:
+        if self.count < 1:
+            raise ConfigError(f"count: wanted 1 face or more, got {self.count}")
+
 
 def run(arguments: Sequence[str]) -> int:
     """Runs the command."""

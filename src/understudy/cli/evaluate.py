@@ -96,6 +96,7 @@ def _suite(arguments: Sequence[str]) -> int:
         sections={"train": "train"},
     )
     settings = config.merge(SuiteSettings(), config.base_of(command, SuiteSettings))
+    require_folder(command.output, "output")
     stopped = False
 
     def ask() -> None:

@@ -50,6 +50,10 @@ class Apply:
     device: str = "auto"
     """auto, cpu, cuda or cuda:N."""
 
+    def __post_init__(self) -> None:
+        if self.batch < 1:
+            raise ConfigError(f"batch: wanted 1 face or more at a time, got {self.batch}")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Remove:
