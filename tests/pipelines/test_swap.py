@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
+from understudy import config
 from understudy.errors import ConfigError, OutputError
 from understudy.events import Planned
 from understudy.pipelines.swap import SwapSettings, swap
@@ -49,3 +50,11 @@ def test_a_result_without_an_ending_is_announced_as_a_folder(source: Path, tmp_p
     event = first_event(source, target, tmp_path / "result")
     assert isinstance(event, Planned)
     assert any("result (a folder of pictures), project" in line for line in event.lines)
+
+
+def test_what_the_model_cannot_do_is_refused_before_it_is_trained(source: Path, tmp_path: Path) -> None:
+    target = write_pictures(tmp_path / "scene", 8, 20)
+    settings = SwapSettings(source=(source,), target=target, output=tmp_path / "result")
+    asked = {"train": {"model": "gan"}, "merge": {"composite": {"temporal": {"code": 2}}}}
+    with pytest.raises(ConfigError, match=r"temporal\.code: wanted 0 with a swapper of the model 'gan'"):
+        next(swap(config.merge(settings, asked), steps=1))

@@ -27,6 +27,7 @@ from understudy.faces.tracks import Tracker
 from understudy.image.color import frame_to_rgb8
 from understudy.pipelines.extract import ExtractSettings, describe_picture, extract
 from understudy.pipelines.footage import open_footage, require_free_folder
+from understudy.pipelines.merging.faces import SameForAll, check_model
 from understudy.pipelines.merging.merge import MergeSettings, check_merge, merge
 from understudy.pipelines.merging.plan import MergePlan, find_plan
 from understudy.pipelines.merging.rights import standings_of, trained_on
@@ -173,8 +174,9 @@ class _Job:
         self.info: VideoInfo = open_footage(self.target, settings.merge.footage).info
         require_free_folder(self.output)
         self.remarks = check_merge(self.target, self.output, self.info, settings.merge)
-        if path := find_plan([self.folder]):
-            MergePlan.read(path).for_faces(settings.merge.composite)
+        composite, path = settings.merge.composite, find_plan([self.folder])
+        chosen = MergePlan.read(path).for_faces(composite) if path else SameForAll(composite)
+        check_model(settings.train.model, chosen)
         self.prints = {"source": fingerprint(settings.source), "target": fingerprint((self.target,))}
         for path in (*settings.source, settings.source_person, settings.target_person):
             if path is not None and self.output.exists() and path.exists() and self.output.samefile(path):
