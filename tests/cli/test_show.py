@@ -3,6 +3,7 @@ from __future__ import annotations
 import errno
 import importlib
 import io
+import signal
 import types
 
 import pytest
@@ -66,6 +67,26 @@ def test_ctrl_c_promises_only_what_is_so(said, monkeypatch, command, words):
     assert main([command]) == 130
     assert words in said.getvalue()
     assert len(said.getvalue().splitlines()) == 1
+
+
+def test_ctrl_c_while_modules_load_ends_the_process_at_once(monkeypatch):
+    """Torch aborts when Python's own handler raises in the middle of its loading."""
+    handlers = []
+
+    def load(_name: str) -> types.SimpleNamespace:
+        handlers.append(signal.getsignal(signal.SIGINT))
+        return types.SimpleNamespace(run=lambda _: handlers.append(signal.getsignal(signal.SIGINT)) or 0)
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        monkeypatch.setattr(importlib, "import_module", load)
+        assert main(["doctor"]) == 0
+        assert handlers == [signal.SIG_DFL, signal.default_int_handler]
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # in the background of a shell
+        assert main(["doctor"]) == 0
+        assert handlers[2:] == [signal.SIG_IGN, signal.SIG_IGN]
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def stream(unit: str, total: int | None):

@@ -5,10 +5,13 @@ Exit codes: 0 done, 1 an error that the message explains, 2 a wrong flag, 130 st
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import importlib
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Generator, Sequence
 
 COMMANDS: dict[str, str] = {
     "swap": "Put the source's face into the target's footage: extract, train, merge, in one go.",
@@ -68,6 +71,29 @@ def _help() -> str:
     return "\n".join(lines)
 
 
+@contextlib.contextmanager
+def _loading() -> Generator[None]:
+    """Within the block Ctrl-C ends the process at once and without a word.
+
+    Nothing is begun yet, and a library that is loading answers an exception with a traceback, or by aborting.
+    """
+    before = signal.getsignal(signal.SIGINT)
+    ours = before is signal.default_int_handler and threading.current_thread() is threading.main_thread()
+    if ours:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        if ours:
+            signal.signal(signal.SIGINT, before)
+
+
+def _load(name: str) -> Callable[[Sequence[str]], int]:
+    """What runs a command."""
+    with _loading():
+        return importlib.import_module(f"understudy.cli.{MODULES.get(name, name)}").run
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command line and gives its exit code."""
     words = list(sys.argv[1:] if arguments is None else arguments)
@@ -89,16 +115,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from understudy.cli import stand_in
 
         stand_in.install()
-    from understudy.training.process import prepare
+    with _loading():
+        from understudy.training.process import prepare
 
-    prepare()
-    from understudy.cli.show import guarded
-
-    module = MODULES.get(name, name)
-    return guarded(
-        lambda: importlib.import_module(f"understudy.cli.{module}").run(rest),
-        stopped=STOPPED.get(name, "The same command begins anew."),
-    )
+        prepare()
+        from understudy.cli.show import guarded
+    return guarded(lambda: _load(name)(rest), stopped=STOPPED.get(name, "The same command begins anew."))
 
 
 if __name__ == "__main__":
