@@ -5,13 +5,14 @@ import importlib
 import io
 import signal
 import types
+from pathlib import Path
 
 import pytest
 from rich.console import Console
 
 from understudy.cli import show
 from understudy.cli.main import main
-from understudy.cli.words import require_folder
+from understudy.cli.words import merge_command, require_folder
 from understudy.errors import DataError, OutputError
 from understudy.events import Progress, StageDone, StageStarted
 
@@ -117,6 +118,14 @@ def test_bars_say_no_total_where_none_is_known(monkeypatch):
     show.follow(stream("steps", None))
     assert "0 steps" in out.getvalue()
     assert "None" not in out.getvalue()
+
+
+def test_the_command_to_merge_with_names_the_recipe_of_the_training():
+    words = merge_command(Path("runs/a b/swapper"), "VIDEO", Path("faces"), "out.mp4", ("cpu", "my.toml"))
+    expected = "understudy merge --swapper 'runs/a b/swapper' --target VIDEO --faces faces"
+    assert words == f"{expected} --recipe cpu my.toml -o out.mp4"
+    words = merge_command(Path("runs/a b/swapper"), "VIDEO", Path("faces"), "out.mp4", (), "--persons", 0, 2)
+    assert words == f"{expected} -o out.mp4 --persons 0 2"
 
 
 def test_a_file_is_no_folder_to_write(tmp_path):

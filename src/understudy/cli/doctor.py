@@ -151,7 +151,7 @@ def _weights() -> Iterator[Finding]:
         yield Finding("weights", f"all here ({store.folder})")
         return
     names = ", ".join(file.name for file in missing)
-    remedy = "understudy weights fetch"
+    remedy = "understudy weights fetch (the first command that finds faces does it by itself)"
     if pip_command() is None:
         archives = {
             getattr(f.source, "command", ""): getattr(f.source, "file_name", f.file_name) for f in missing

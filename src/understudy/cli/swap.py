@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,7 +10,7 @@ from rich.markup import escape
 from understudy import config
 from understudy.cli.show import console
 from understudy.cli.stoppable import exit_code, follow_stoppable
-from understudy.cli.words import bounds
+from understudy.cli.words import bounds, merge_command
 from understudy.pipelines.project import Project
 from understudy.pipelines.swap import SwapSettings, default_recipe, swap
 
@@ -53,10 +52,10 @@ def run(arguments: Sequence[str]) -> int:
         return 0
     project = Project(command.project or Project.beside(command.output))
     if project.run is not None:
-        words = ["understudy", "merge", "--swapper", project.run / "swapper", "--target", command.target]
-        words += ["--faces", project.target_faces, "-o", command.output]
-        words += ["--persons", *project.target_persons]
+        swapper, faces = project.run / "swapper", project.target_faces
+        persons = ("--persons", *project.target_persons)
+        words = merge_command(swapper, command.target, faces, command.output, command.recipe, *persons)
         console.print("the training is saved. Merge what there is:")
-        console.print("  " + escape(shlex.join(map(str, words))))
+        console.print("  " + escape(words))
         console.print("or call the same command again to train on and merge.")
     return 130

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,7 @@ from understudy import config
 from understudy.cli.show import console, follow
 from understudy.cli.stoppable import exit_code, follow_stoppable
 from understudy.cli.watch import follow_watching
-from understudy.cli.words import require_folder, seconds_of
+from understudy.cli.words import merge_command, require_folder, seconds_of
 from understudy.errors import ConfigError
 from understudy.events import Event
 from understudy.faces.faceset import FaceSet
@@ -24,7 +23,8 @@ from understudy.training.rundir import RunFolder
 
 DESCRIPTION = """Train a swapper. Ctrl-C saves and ends; --run FOLDER goes on as if never stopped.
 
-A recipe may have phases (--recipe film), each with other settings, in one unattended run. What is being
+Without a GPU begin with --recipe cpu, and merge with the same: that is what understudy swap does. A recipe may
+have phases (--recipe film), each with other settings, in one unattended run. What is being
 learned is seen in the run's previews/index.html; figures are taken on faces that are never learned from."""
 
 
@@ -87,10 +87,9 @@ def run(arguments: Sequence[str]) -> int:
     )
     if folder is None or not training.leads():
         return 0
-    words = ["understudy", "merge", "--swapper", folder.swapper, "--target", "VIDEO"]
-    words += ["--faces", command.target]
+    words = merge_command(folder.swapper, "VIDEO", command.target, "result.mp4", command.recipe)
     console.print(escape(f"run: {folder.path}") + "\nput it into footage with:")
-    console.print("  " + escape(shlex.join(map(str, [*words, "-o", "result.mp4"]))))
+    console.print("  " + escape(words))
     return exit_code(done)
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import shlex
+from collections.abc import Sequence
 from pathlib import Path
 
 from understudy.errors import ConfigError, OutputError
@@ -38,6 +40,24 @@ def bounds(
     if loop.time is not None or loop.steps is not None:
         return loop.time, loop.steps
     return otherwise, None
+
+
+def merge_command(
+    swapper: Path, target: Path | str, faces: Path, output: Path | str, recipe: Sequence[str], *more: object
+) -> str:
+    """The words with which a person merges what was trained, for their shell.
+
+    Args:
+        swapper: the swapper's folder.
+        target: the footage.
+        faces: its face set.
+        output: the result.
+        recipe: recipes of the training; what they say of merging belongs to the result too.
+        more: further words.
+    """
+    words: list[object] = ["understudy", "merge", "--swapper", swapper, "--target", target, "--faces", faces]
+    words += ["--recipe", *recipe] if recipe else []
+    return shlex.join(map(str, [*words, "-o", output, *more]))
 
 
 def require_folder(path: Path, flag: str) -> Path:
