@@ -23,9 +23,9 @@ from understudy.training.rundir import RunFolder
 
 DESCRIPTION = """Train a swapper. Ctrl-C saves and ends; --run FOLDER goes on as if never stopped.
 
-Without a GPU begin with --recipe cpu, and merge with the same: that is what understudy swap does. A recipe may
-have phases (--recipe film), each with other settings, in one unattended run. What is being
-learned is seen in the run's previews/index.html; figures are taken on faces that are never learned from."""
+Without a GPU begin with --recipe cpu, and merge with the same: that is what understudy swap does. A recipe
+may have phases (--recipe film), each with other settings, in one unattended run. What is being learned is
+seen in the run's previews/index.html; figures are taken on faces that are never learned from."""
 
 
 @dataclass(frozen=True, kw_only=True)
