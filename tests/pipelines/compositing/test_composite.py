@@ -6,6 +6,7 @@ import torch
 
 from drawn_frames import FORMATS, HEIGHT, WIDTH, face_at, frame_of
 from understudy.blends.feather import Feather
+from understudy.blends.multiband import Multiband
 from understudy.blends.poisson import Poisson
 from understudy.color_transfers.none import NoTransfer
 from understudy.color_transfers.reinhard import Reinhard
@@ -206,3 +207,20 @@ def test_what_the_face_sets_mask_leaves_out_stays_the_targets():
     assert changed[32, 44] < 0.01
     (whole,) = composite([frame], [FaceJob(frame=0, face=face)], green, None, PLAIN)
     assert np.abs(crop_frame(whole, matrix, 64) - crop_frame(frame, matrix, 64)).max(0)[32, 44] > 0.2
+
+
+@pytest.mark.parametrize("blend", [Feather(), Multiband(), Poisson()])
+def test_close_to_what_stands_before_the_face_is_as_if_nothing_did(blend):
+    """Beyond its own widened edge; the blend's soft edge is the contour's, not the hand's."""
+    frame, face = frame_of(), face_at(160, 120, 140)
+    pixels = np.full((96, 96), 255, np.uint8)
+    pixels[:, 48:] = 0
+    settings = CompositeSettings(color_transfer=NoTransfer(), blend=blend)
+    jobs = [FaceJob(frame=0, face=face, mask=m) for m in (None, StoredMask(pixels, face.alignment))]
+    matrix = face.alignment.crop_matrix(96)
+    free, held = (
+        crop_frame(composite([frame], [job], green, None, settings)[0], matrix, 96)[:, 40:56] for job in jobs
+    )
+    edge = 48 - round(96 * (settings.mask.front_grow + settings.mask.front_blur)) - 3
+    assert np.abs(free - held)[..., :edge].max() <= 2 / 255
+    assert np.abs(free - held)[..., 56:].max() > 0.1

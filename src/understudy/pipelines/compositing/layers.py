@@ -311,13 +311,14 @@ def _finish(faces: Sequence[PreparedFace], averaged: Sequence[Averaged]) -> Tens
     if settings.raw != "no":
         return _raw(faces, contour, front)
     moved = _recolored(faces, averaged, base, contour * front)
-    mask = soften(settings.mask, contour)
-    if bool((front < 1.0).any()):
-        mask = mask * soften_front(settings.mask, front)
-    matrices = [face.matrix for face in faces]
-    mask = weigh_regions(settings.mask, mask, [face.job.face.points for face in faces], matrices)
+    points, matrices = [face.job.face.points for face in faces], [face.matrix for face in faces]
+    whole = weigh_regions(settings.mask, soften(settings.mask, contour), points, matrices)
+    seen = soften_front(settings.mask, front) if bool((front < 1.0).any()) else None
+    mask = whole if seen is None else whole * seen
     moved = apply_detail(moved, base, mask, _moments(faces, averaged), settings.detail)
-    blended = settings.blend(base, moved, mask)
+    blended = settings.blend(base, moved, whole)
+    if seen is not None:  # the blend's own edge is wide: it would leave much of the old face round a hand
+        blended = base.lerp(blended, seen)
     if not isinstance(settings.color_transfer_after, NoTransfer):
         lines = [line.after for line in averaged]
         again = _transferred(settings.color_transfer_after, blended, lines, base, contour * front)
