@@ -129,6 +129,12 @@ def test_an_error_names_the_path_and_the_nearest_spelling(changes: dict, words: 
     assert all(word in str(caught.value) for word in words), str(caught.value)
 
 
+@pytest.mark.parametrize("path", ["tool.mass", "tools.hammer.mass"])
+def test_nan_is_no_number(path: str):
+    with pytest.raises(ConfigError, match=rf"{path}: wanted a number, got nan"):
+        config.parse(Outer(), [f"--{path}", "nan"], prog="x", description="x")
+
+
 def test_a_wrong_flag_ends_with_code_two(capsys: pytest.CaptureFixture[str]):
     with pytest.raises(SystemExit) as caught:
         parse("--stepps", "3")

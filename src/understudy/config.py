@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import itertools
+import math
 import re
 import tomllib
 import types
@@ -298,7 +299,7 @@ def parse(
 
     Raises:
         SystemExit: 0 after ``--help``; 2 after a wrong flag, which is named with the nearest right one.
-        ConfigError: a plugin that does not exist.
+        ConfigError: a plugin that does not exist, or a number that is none.
     """
     import tyro
 
@@ -313,14 +314,20 @@ def parse(
     choices += [f"--{path}.NAME on|off: {', '.join(registry.names())}" for path, registry in tables(config)]
     if choices:
         description += "\n\nPlugins to choose; each brings its own settings:\n" + "\n".join(choices)
-    return tyro.cli(
-        type(config),
-        default=config,
-        args=rest,
-        prog=prog,
-        description=description,
-        config=(tyro.conf.AvoidSubcommands,),
-    )
+    how = (tyro.conf.AvoidSubcommands,)
+    out = tyro.cli(type(config), default=config, args=rest, prog=prog, description=description, config=how)
+    for path in _no_numbers(dump(out)):
+        raise ConfigError(f"{path}: wanted a number, got nan")
+    return out
+
+
+def _no_numbers(data: Mapping[str, Any], path: str = "") -> Iterator[str]:
+    """Dotted paths of what is NaN: no check of a range would find it."""
+    for key, value in data.items():
+        if isinstance(value, Mapping):
+            yield from _no_numbers(cast("Mapping[str, Any]", value), f"{path}{key}.")
+        elif isinstance(value, float) and math.isnan(value):
+            yield f"{path}{key}"
 
 
 def _recipes(words: Sequence[str], default: tuple[str, ...]) -> tuple[str, ...]:

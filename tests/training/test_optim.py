@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch import nn
 
+from understudy.errors import ConfigError
 from understudy.training.average import AverageSettings, WeightAverage
 from understudy.training.optim import AdaBelief, OptimizerSettings, Stepper
 
@@ -167,3 +168,11 @@ def test_average_follows_slowly_and_gives_the_weights_back():
                 assert module.weight.item() == pytest.approx(expected, rel=1e-5)
             assert module.weight.item() == 1.0
     assert average.average["weight"].item() == pytest.approx(1.0, abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"rate": -1.0}, {"rate": 0.0}, {"share": 0.0}, {"clip": 0.0}, {"period": 0}]
+)
+def test_settings_that_no_step_can_follow_are_refused(wrong):
+    with pytest.raises(ConfigError, match=next(iter(wrong))):
+        OptimizerSettings(**wrong)

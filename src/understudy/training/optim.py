@@ -13,6 +13,8 @@ from typing import Any, Literal, cast
 import torch
 from torch import Tensor, nn
 
+from understudy.errors import ConfigError
+
 
 @dataclass(frozen=True, kw_only=True)
 class OptimizerSettings:
@@ -37,6 +39,17 @@ class OptimizerSettings:
     """Learning-rate dropout: the share of weights, drawn anew each step, that are updated at all."""
     bias_correction: bool = True
     """AdaBelief: correct the moments' start at zero. DeepFaceLab's does not."""
+
+    def __post_init__(self) -> None:
+        if not 0.0 < self.rate < math.inf:
+            raise ConfigError(f"rate: wanted a learning rate above 0, as 0.001, got {self.rate}")
+        if self.warm_up < 0 or self.period < 1 or not 0.0 <= self.final <= 1.0 or not 0.0 < self.share <= 1.0:
+            raise ConfigError(
+                "wanted warm-up 0 or more, period 1 or more, final 0 to 1 and share above 0 to 1; got "
+                f"{self.warm_up}, {self.period}, {self.final} and {self.share}"
+            )
+        if self.clip is not None and self.clip <= 0.0:
+            raise ConfigError(f"clip: wanted a norm above 0, or none, got {self.clip}")
 
     def rate_at(self, step: int, done: float) -> float:
         """The learning rate of a step.
