@@ -140,3 +140,8 @@ def test_labels_made_again_from_their_key_are_the_same() -> None:
     first, second = (station.labellers[name].places[0] for name in ("eu-modified", "gb45438"))
     apart = first.x0 + first.width <= second.x0 or second.x0 + second.width <= first.x0
     assert apart or first.y0 + first.height <= second.y0 or second.y0 + second.height <= first.y0
+
+
+def test_a_swapper_that_is_not_there_is_not_called_damaged(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="there is no such file; wanted a run"):
+        records_of_model(tmp_path / "weights.safetensors")

@@ -149,6 +149,11 @@ def name_of_model(weights: Path) -> str:
 
 def _header(weights: Path) -> dict[str, Any]:
     """What ``training.rundir.save_swapper`` put into the header."""
+    if not weights.is_file():
+        raise CheckpointError(
+            f"{weights}: there is no such file; wanted a run that has saved a swapper, the swapper folder in "
+            "it, or its weights.safetensors"
+        )
     try:
         with weights.open("rb") as file:
             length = int.from_bytes(file.read(8), "little")
