@@ -171,7 +171,7 @@ def test_average_follows_slowly_and_gives_the_weights_back():
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"rate": -1.0}, {"rate": 0.0}, {"share": 0.0}, {"clip": 0.0}, {"period": 0}]
+    "wrong", [{"rate": -1.0}, {"rate": float("nan")}, {"share": 0.0}, {"clip": 0.0}, {"period": 0}]
 )
 def test_settings_that_no_step_can_follow_are_refused(wrong):
     with pytest.raises(ConfigError, match=next(iter(wrong))):

@@ -41,8 +41,8 @@ class OptimizerSettings:
     """AdaBelief: correct the moments' start at zero. DeepFaceLab's does not."""
 
     def __post_init__(self) -> None:
-        if not 0.0 < self.rate < math.inf:
-            raise ConfigError(f"rate: wanted a learning rate above 0, as 0.001, got {self.rate}")
+        if not 0.0 <= self.rate < math.inf:
+            raise ConfigError(f"rate: wanted a learning rate of 0 or more, as 0.001, got {self.rate}")
         if self.warm_up < 0 or self.period < 1 or not 0.0 <= self.final <= 1.0 or not 0.0 < self.share <= 1.0:
             raise ConfigError(
                 "wanted warm-up 0 or more, period 1 or more, final 0 to 1 and share above 0 to 1; got "
