@@ -28,6 +28,7 @@ from typing import Any
 import torch
 
 from understudy.durable import write_text
+from understudy.training import process
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
@@ -94,13 +95,8 @@ def measure(
 
 
 def peak_memory() -> float:
-    """Largest resident set of this process so far, MiB; NaN where the system does not tell."""
-    try:
-        import resource
-    except ImportError:  # Windows
-        return float("nan")
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / (1024.0 if platform.system() != "Darwin" else 1024.0**2)
+    """Largest resident set of this process so far, MiB; 0 where the system does not tell."""
+    return process.peak_memory() / 2**20
 
 
 def publish(

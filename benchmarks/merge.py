@@ -37,6 +37,7 @@ from understudy.pipelines.compositing.composite import CompositeSettings
 from understudy.pipelines.merging.faces import FaceMerge, SameForAll, SwapStage
 from understudy.pipelines.merging.flicker import FlickerSampler
 from understudy.pipelines.swapper import Swapper
+from understudy.training.process import keep_pages
 from understudy.video.encoding import Encoding
 from understudy.video.reader import VideoReader
 from understudy.video.writer import VideoWriter
@@ -293,6 +294,7 @@ def figures_of(size: str, clip: Path) -> dict[str, Timing | float | str]:
 
 def main() -> None:
     """Measure and publish."""
+    keep_pages()  # as the command does
     torch.set_num_threads(1)  # as merging does: the other cores decode and encode
     cv2.setNumThreads(1)
     with tempfile.TemporaryDirectory() as name:

@@ -10,6 +10,7 @@ import ctypes
 import os
 import platform
 import sys
+from pathlib import Path
 from typing import Literal
 
 from understudy.errors import ConfigError
@@ -88,6 +89,10 @@ def peak_memory(device: str = "cpu") -> int:
         import torch
 
         return torch.cuda.max_memory_allocated()
+    status = Path("/proc/self/status")
+    if status.exists():  # getrusage begins with the peak of the process that started this one
+        lines = status.read_text("utf-8").splitlines()
+        return 1024 * next((int(line.split()[1]) for line in lines if line.startswith("VmHWM:")), 0)
     try:
         import resource
     except ImportError:  # Windows
