@@ -2,7 +2,8 @@
 
 The render is the real one (``pipelines.merging``) with a small swapper, so that the share is the largest that
 a user sees. It is made with everything and with nothing of it, by turns; the difference of the medians is the
-whole chain's. Label and mark are also timed alone, on the plate's own frames. Large files are a short video
+whole chain's, what the encoder has to do for the mark included. The plate moves and has grain, as that of
+``merge.py``. Label and mark are also timed alone, on the plate's own frames. Large files are a short video
 with a box of random bytes behind it, as large as a master; reading it back counts the hash too. The disk's
 cache is warm.
 """
@@ -22,6 +23,7 @@ from unittest.mock import patch
 import numpy as np
 
 from common import ROOT, Timing, measure, publish
+from merge import plate
 from understudy.events import Event
 from understudy.pipelines.merging.merge import MergeSettings, merge
 from understudy.pipelines.merging.rights import MergeRights
@@ -31,6 +33,7 @@ from understudy.provenance.labelling import LabelStation
 from understudy.provenance.manifest import plate_hash, sign_staged
 from understudy.provenance.mark import MarkStation
 from understudy.provenance.verify import verify
+from understudy.training.process import keep_pages
 from understudy.video.encoding import Encoding
 from understudy.video.writer import open_writer
 
@@ -74,20 +77,17 @@ def padded(video: Path, output: Path, size: int) -> Path:
 
 def main() -> None:
     """Measure and publish."""
+    keep_pages()  # as the command does
     sys.path.insert(0, str(ROOT / "tests"))
-    from merge_footage import frame_of, make_faces, make_swapper
+    from merge_footage import make_faces, make_swapper
 
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         os.environ["UNDERSTUDY_HOME"] = str(folder / "home")
-        target, tile = folder / "plate.mp4", np.ones((9, 12), np.uint8)
-        frames = []
-        with open_writer(target, encoding=Encoding(preset="ultrafast")) as writer:
-            for index in range(FRAMES):
-                small = frame_of(index)
-                planes = tuple(np.kron(tile, plane) for plane in small.planes)
-                frames.append(dataclasses.replace(small, planes=planes))
-                writer.write(frames[-1])
+        target, frames = folder / "plate.mp4", [plate(index, WIDTH, HEIGHT) for index in range(FRAMES)]
+        with open_writer(target, encoding=Encoding(preset="ultrafast", quality=20.0)) as writer:
+            for frame in frames:
+                writer.write(frame)
 
         def place(index: int) -> list[tuple[float, float, float]]:
             return [(900 + 40 * np.sin(index / 7), 520.0, 3.0)]
