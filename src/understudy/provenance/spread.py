@@ -44,7 +44,10 @@ PSNR_LEAST, ENOUGH = 44.3, 4.5
 """Decibels that are gone down to where detail is everywhere (it hides more, and drowns more), until each
 symbol is heard with this score in a single frame, as far as that can be foretold."""
 HOLD = 0.95
-"""How much of the frame before stays in the pattern."""
+"""How much of the frame before stays in the pattern, where the picture stands still."""
+MOVES = 2.0
+"""Mean change of luma between frames, in 1/219, at which the square of that stays: what is cancelled has gone
+elsewhere, and where all moves nobody sees the pattern move."""
 SYNC_BOOST = 1.5
 """How much better than the others the sync's symbols shall be heard: a crop is found by them alone."""
 CUT = 12.0
@@ -117,11 +120,13 @@ class _Stamp:
         marker = self.marker
         fine = small_luma(frame, FINE * SIDE, FINE * SIDE)
         square, allowed = halve(fine), tolerance(fine)
-        if self._square is None or float(np.abs(square - self._square).mean()) > CUT:
+        change = math.inf if self._square is None else float(np.abs(square - self._square).mean())
+        if change > CUT:
             self._tolerance = self._amplitudes = None
         self._square = square
+        hold = marker.hold ** (1.0 + change / MOVES)
         if self._tolerance is not None:
-            slow = marker.hold * self._tolerance + (1.0 - marker.hold) * allowed
+            slow = hold * self._tolerance + (1.0 - hold) * allowed
             allowed = np.minimum(slow, _RISE * allowed)
         self._tolerance = allowed
         where = torch.from_numpy(allowed) * window()
@@ -130,7 +135,7 @@ class _Stamp:
             torch.from_numpy(square), self.symbols, where, energy, marker.boosts, enough=ENOUGH, most=most
         )
         if self._amplitudes is not None:
-            wanted = marker.hold * self._amplitudes + (1.0 - marker.hold) * wanted
+            wanted = hold * self._amplitudes + (1.0 - hold) * wanted
         self._amplitudes = wanted
         pattern = marker.spread.pattern(wanted * self.symbols, where)
         spent = float((pattern**2).sum())
