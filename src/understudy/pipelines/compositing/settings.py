@@ -44,18 +44,19 @@ class TemporalSettings:
 class CompositeSettings:
     """How a swapped face is put into its frame.
 
-    The defaults are the best of ``benchmarks/compositing.py``, by the colour difference in the face and round
-    its edge: no other combination is nearer to the exact swap by more than chance, neither with ideal faces
-    nor with those of trained swappers. Of those that cannot be told apart from them, ``histogram`` stains
-    open mouths and dark skin, and ``poisson`` draws the darkness of a beard or of hair at the mask's edge far
-    into the face. ``mkl`` takes a twentieth of the time of ``idt``.
+    The defaults are among the best of ``benchmarks/compositing.py``, by the colour difference in the face and
+    round its edge: no other combination is nearer to the exact swap by more than chance, neither with ideal
+    faces nor with those of trained swappers. Of those that cannot be told apart from them, ``histogram``
+    stains open mouths and dark skin, ``poisson`` draws the darkness of a beard or of hair at the mask's edge
+    far into the face, and ``multiband`` keeps so much of the old face's shading that the new one is less like
+    its person. ``mkl`` takes a tenth of the time of ``idt``.
     """
 
     color_transfer: ColorTransfer = slot(COLOR_TRANSFERS, "idt")
     """How the colours of the face follow the target's, before it is blended in."""
     mask: MaskSettings = field(default_factory=MaskSettings)
     """Where the new face goes."""
-    blend: Blend = slot(BLENDS, "multiband")
+    blend: Blend = slot(BLENDS, "feather")
     """How it is laid over the old one."""
     color_transfer_after: ColorTransfer = slot(COLOR_TRANSFERS, "none")
     """A second colour transfer, on the face as the blend has made it; it is then laid over once more."""
