@@ -168,6 +168,9 @@ def test_distribution_transfers_do_not_stain_for_highlights(transfer):
     far, near = (transfer(departure=most)(skin(), shining, soft_mask()) for most in (1.0, 0.05))
     assert (far - linear).norm(dim=1).max() > 0.1
     assert (near - linear).norm(dim=1).max() <= 0.05 + 1e-3
+    assert torch.allclose(transfer(departure=0.0)(skin(), shining, soft_mask()), linear, atol=1e-3)
+    with pytest.raises(ConfigError, match="departure"):
+        transfer(departure=-0.1)
 
 
 def test_sot_does_not_invent_texture():

@@ -32,7 +32,7 @@ from understudy.provenance import xmp
 from understudy.provenance.claim import Edit
 from understudy.provenance.keys import KeyStore, make_root
 from understudy.provenance.manifest import manifest_path, sign_file
-from understudy.provenance.revocation import overdue, take_list
+from understudy.provenance.revocation import overdue, revoked, take_list
 from understudy.provenance.signer import SigningSettings
 from understudy.video.stills import StillsWriter
 from understudy.video.writer import VideoWriter
@@ -382,6 +382,9 @@ def test_a_revocation_list_is_neither_old_nor_forged(place: Path) -> None:
         take_list(KeyStore(), place / "studio.crl")
     with pytest.raises(ConfigError, match="no certificate revocation list"):
         take_list(KeyStore(), place / "plate.mp4")
+    taken.with_suffix(".crl").write_bytes(b"torn")
+    with pytest.raises(ConfigError, match=r"damaged .* keys revoked LIST"):
+        revoked(taken, "1")
 
 
 def test_no_trust_list_at_all(

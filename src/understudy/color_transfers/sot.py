@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from understudy.color_transfers import COLOR_TRANSFERS, StableTransfer
+from understudy.errors import ConfigError
 from understudy.image.guided import guided_filter
 from understudy.image.transport import Transport, fit_transport, turned_directions
 
@@ -36,6 +37,10 @@ class SlicedTransport(StableTransfer):
     departure: float = 0.05
     """Most by which a colour departs from the linear part, of a range of 1; 1 for no limit. A face that lacks
     the other's highlights, or is less sharp, would otherwise get stains for them."""
+
+    def __post_init__(self) -> None:
+        if self.departure < 0.0:
+            raise ConfigError(f"departure: wanted 0 or more, of a range of 1, got {self.departure}")
 
     def _measure(
         self,

@@ -240,7 +240,7 @@ class Transport:
         rest = self.rest
         if departure < math.inf:
             length = torch.linalg.vector_norm(rest, dim=1, keepdim=True)
-            rest = rest * (departure / length.clamp(min=departure))
+            rest = rest * (departure / length.clamp(min=max(departure, _FLAT)))
         return move(points, linear, self.start, self.end) + read_table(rest, points)
 
 

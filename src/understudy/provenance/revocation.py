@@ -12,6 +12,7 @@ import datetime
 from pathlib import Path
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 
 from understudy import durable
@@ -33,6 +34,7 @@ def take_list(store: KeyStore, file: Path) -> tuple[Path, str]:
 
     Raises:
         ConfigError: it is no list, nobody who is trusted issued it, or it is older than the one that is here.
+        OutputError: no space, no permission.
     """
     try:
         data = file.read_bytes()
@@ -46,7 +48,8 @@ def take_list(store: KeyStore, file: Path) -> tuple[Path, str]:
             "understudy keys trust CERTIFICATE with the issuer's own"
         )
     place = root.with_suffix(".crl")
-    if place.is_file() and (kept := _parse(place.read_bytes())).last_update_utc > crl.last_update_utc:
+    kept = _kept(root)
+    if kept is not None and kept.last_update_utc > crl.last_update_utc:
         raise ConfigError(
             f"{file}: of {crl.last_update_utc:%Y-%m-%d}, older than the list that is here, of "
             f"{kept.last_update_utc:%Y-%m-%d}; an old list may lack what was revoked since"
@@ -63,11 +66,13 @@ def revoked(root: Path, serial: str) -> str:
     Args:
         root: the root's file, in the folder of trusted ones.
         serial: the certificate's number, decimal.
+
+    Raises:
+        ConfigError: the list that is here is damaged.
     """
-    file = root.with_suffix(".crl")
-    if not file.is_file() or not serial.isdecimal():
+    crl = _kept(root)
+    if crl is None or not serial.isdecimal():
         return ""
-    crl = _parse(file.read_bytes())
     entry = crl.get_revoked_certificate_by_serial_number(int(serial))
     if entry is None:
         return ""
@@ -78,11 +83,25 @@ def revoked(root: Path, serial: str) -> str:
 
 def overdue(root: Path) -> str:
     """A sentence where the list beside a root should have been replaced by now; empty otherwise."""
-    file = root.with_suffix(".crl")
-    due = _parse(file.read_bytes()).next_update_utc if file.is_file() else None
+    crl = _kept(root)
+    due = crl.next_update_utc if crl else None
     if due is None or due > datetime.datetime.now(datetime.UTC):
         return ""
     return f"the list of revoked certificates of {root.name} was due for renewal on {due:%Y-%m-%d}"
+
+
+def _kept(root: Path) -> x509.CertificateRevocationList | None:
+    """The list beside a root; None without one."""
+    file = root.with_suffix(".crl")
+    if not file.is_file():
+        return None
+    try:
+        return _parse(file.read_bytes())
+    except (OSError, ValueError) as error:
+        raise ConfigError(
+            f"{file}: damaged ({error}); remove it and take the issuer's list again: understudy keys revoked "
+            "LIST"
+        ) from None
 
 
 def _parse(data: bytes) -> x509.CertificateRevocationList:
@@ -93,4 +112,11 @@ def _parse(data: bytes) -> x509.CertificateRevocationList:
 def _issued(root: Path, crl: x509.CertificateRevocationList) -> bool:
     certificate = x509.load_pem_x509_certificates(root.read_bytes())[0]
     key = certificate.public_key()
-    return certificate.subject == crl.issuer and isinstance(key, _SIGNS_LISTS) and crl.is_signature_valid(key)
+    try:
+        return (
+            certificate.subject == crl.issuer
+            and isinstance(key, _SIGNS_LISTS)
+            and crl.is_signature_valid(key)
+        )
+    except (TypeError, UnsupportedAlgorithm):  # signed by another kind of key, or in a way that is not known
+        return False
