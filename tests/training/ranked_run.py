@@ -43,6 +43,12 @@ def train(folder: Path, group: Group, name: str, steps: int, options: str) -> No
         assert trainer.average is None
 
 
+def threads() -> list[str]:
+    """Names of this process's threads; none where the system does not say."""
+    folder = Path("/proc/self/task")
+    return [(each / "comm").read_text().strip() for each in folder.iterdir()] if folder.is_dir() else []
+
+
 def main() -> None:
     torch.set_num_threads(1)
     with joined(torch.device("cpu")) as (group, device):
@@ -50,6 +56,8 @@ def main() -> None:
         for run in sys.argv[2:]:
             name, steps, options = run.split(":")
             train(Path(sys.argv[1]), group, name, int(steps), options)
+    # a thread of gloo's that is left could take the process down while the interpreter ends
+    assert not [name for name in threads() if "gloo" in name], threads()
 
 
 main()

@@ -11,6 +11,7 @@ import contextlib
 import dataclasses
 import datetime
 import enum
+import importlib
 import json
 import os
 from collections.abc import Generator, Mapping
@@ -45,7 +46,7 @@ class Order(enum.IntEnum):
     """Put together what the last step's losses were."""
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(kw_only=True, eq=False)
 class Group:
     """The processes of a run, as one of them sees them. ``Group()`` is a process on its own."""
 
@@ -56,7 +57,7 @@ class Group:
     local_rank: int = 0
     """Number of this process on its machine: its GPU."""
     control: Any = None
-    """torch's group for what travels through the processors; None for the usual one."""
+    """torch's group for what travels through the processors; None for the usual one, and after ``joined``."""
 
     @property
     def leads(self) -> bool:
@@ -145,15 +146,18 @@ def joined(device: torch.device) -> Generator[tuple[Group, torch.device], None, 
             )
         mine = torch.device("cuda", local)
         torch.cuda.set_device(mine)
+    # Gloo's threads end with the last reference to their group. One that still put tensors away when the
+    # interpreter ended would take the process down with it, after all its work was done. This module keeps
+    # the group that it finds as a default argument, so it is loaded (optimisers do so) before there is one.
+    importlib.import_module("torch.distributed.nn")
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    group = Group(rank=dist.get_rank(), world=dist.get_world_size(), local_rank=local)
     try:
-        control = dist.new_group(backend="gloo", timeout=_PATIENCE)
-        yield (
-            Group(rank=dist.get_rank(), world=dist.get_world_size(), local_rank=local, control=control),
-            mine,
-        )
+        group.control = dist.new_group(backend="gloo", timeout=_PATIENCE)
+        yield group, mine
     finally:
         dist.destroy_process_group()
+        group.control = None
 
 
 # ---------------------------------------------------------------------------------------------------- batches
