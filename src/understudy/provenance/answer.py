@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from understudy.provenance.claim import VOCABULARY
-from understudy.provenance.verify import Answer, Origin, Verdict
+from understudy.provenance.history import Origin
+from understudy.provenance.verify import Answer, Verdict
 
 HEADLINES: dict[Verdict, str] = {
     "intact": "INTACT",

@@ -8,7 +8,7 @@ file are read too, but prove nothing: anyone can write them. No network is neede
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -16,12 +16,12 @@ from typing import Any, Literal
 from understudy.errors import UnderstudyError, VideoError
 from understudy.provenance import xmp
 from understudy.provenance.claim import NAMESPACE
+from understudy.provenance.history import OWN, Origin, Signer, every, origins_of, signer_of
 from understudy.provenance.keys import KeyStore
 from understudy.provenance.labels import file_hash, sidecar_path
-from understudy.provenance.manifest import list_path, manifest_path, media_type
+from understudy.provenance.manifest import list_path, manifest_path
+from understudy.provenance.reading import UNTRUSTED, WORDS, codes_of, read
 from understudy.provenance.recovery import Found, look
-from understudy.provenance.revocation import revoked
-from understudy.provenance.signer import quiet_context
 from understudy.video.encoding import CONTAINERS
 from understudy.video.probe import probe
 from understudy.video.stills import image_files
@@ -40,60 +40,7 @@ EXIT: dict[Verdict, int] = {
     "changed": 7,
 }
 """Exit codes, the gravest last; of several files that of the gravest."""
-UNTRUSTED = "signingCredential.untrusted"
-WORDS = {
-    "assertion.dataHash.mismatch": "the picture or its metadata was changed after signing",
-    "assertion.bmffHash.mismatch": "picture, sound or metadata was changed after signing",
-    "assertion.boxesHash.mismatch": "the picture or its metadata was changed after signing",
-    "assertion.hashedURI.mismatch": "the manifest was changed after signing",
-    "assertion.missing": "a part of the manifest is missing",
-    "claim.hardBindings.missing": "the manifest is bound to no picture",
-    "claimSignature.mismatch": "the signature does not fit the manifest",
-    "claimSignature.outsideValidity": "it was signed outside the certificate's dates",
-    "claimSignature.missing": "the signature is missing",
-    "signingCredential.expired": "the certificate has ended, and no timestamp tells when it was used",
-    "signingCredential.invalid": "the certificate is not one for signing",
-    "signingCredential.revoked": "the certificate was revoked",
-    "ingredient.manifest.mismatch": "the manifest of what it was made from was exchanged",
-    "ingredient.manifest.missing": "the manifest of what it was made from is missing",
-}
-"""The library's codes in plain words."""
-
 Look = Literal["no", "whole pictures", "as needed"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Origin:
-    """Something that the file was made from, as the manifest has it."""
-
-    title: str
-    relation: str
-    """parentOf: the plate; componentOf: put in; inputTo: used otherwise."""
-    state: Literal["intact", "unsigned", "changed"]
-    """When it was taken in; ``unsigned`` things can be told by their hash only."""
-    hash: str
-    """SHA-256 that the manifest gives for it; empty when it gives none."""
-    codes: tuple[str, ...]
-    """What was wrong with it, in the library's codes."""
-    origins: tuple[Origin, ...]
-    """What it was made from in turn."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Signer:
-    """Who signed."""
-
-    name: str
-    """The certificate's name; it is the signer's word, unless a root below vouches for it."""
-    organisation: str
-    serial: str
-    """The certificate's number."""
-    root: str
-    """``this installation``, the name of a trusted root's file, or empty."""
-    time: str
-    """By a timestamp service; empty without one."""
-    revoked: str = ""
-    """Why the certificate is no longer believed: its issuer revoked it, or its key was lost; or empty."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -199,9 +146,9 @@ def _verify_manifest(path: Path, home: Path | None) -> Answer:
     store = KeyStore(home)
     roots = "".join(root.read_text("utf-8") for root in store.roots())
     try:
-        found, where = _read(path, None, roots), "inside"
+        found, where = read(path, None, roots), "inside"
         if found is None and beside.is_file():
-            found, where = _read(path, beside.read_bytes(), roots), "beside"
+            found, where = read(path, beside.read_bytes(), roots), "beside"
     except C2paError as error:
         reason = f"it is damaged, or no file of its kind, and cannot be checked ({error})"
         return Answer(path=str(path), verdict="unreadable", reasons=(reason,))
@@ -211,30 +158,15 @@ def _verify_manifest(path: Path, home: Path | None) -> Answer:
     return _answer(path, found, where, store)
 
 
-def _read(path: Path, beside: bytes | None, roots: str) -> dict[str, Any] | None:
-    """The manifests with what the library found out about them; None when there is none."""
-    from c2pa import Reader
-
-    kind = media_type(path)
-    if beside is None and kind not in Reader.get_supported_mime_types():
-        return None
-    with quiet_context(roots) as context, path.open("rb") as file:
-        reader = Reader.try_create(kind, file, beside, context=context)
-        if reader is None:
-            return None
-        with reader:
-            return json.loads(reader.json())
-
-
 def _answer(path: Path, found: dict[str, Any], where: str, store: KeyStore) -> Answer:
     manifests: dict[str, Any] = found["manifests"]
     active = manifests[found["active_manifest"]]
     results = found.get("validation_results", {})
-    codes = _codes(results.get("activeManifest"))
-    origins = tuple(_origins(active, manifests, set()))
-    signer = _signer(path, found, active, where, store)
+    codes = codes_of(results.get("activeManifest"))
+    origins = tuple(origins_of(active, manifests, set()))
+    signer = signer_of(path, found, active, where, store)
     wrong = [code for code in codes if code != UNTRUSTED]
-    bad = [origin for origin in _every(origins) if origin.state == "changed"]
+    bad = [origin for origin in every(origins) if origin.state == "changed"]
     if found.get("validation_state") == "Invalid" or wrong:
         verdict: Verdict = "changed"
         reasons = [WORDS.get(code, f"it does not check out: {code}") for code in wrong]
@@ -274,65 +206,6 @@ def _answer(path: Path, found: dict[str, Any], where: str, store: KeyStore) -> A
 
 def _vouches(root: str) -> str:
     return "this installation made itself" if root == OWN else f"your trusted root {root} vouches for"
-
-
-OWN = "this installation"
-
-
-def _signer(path: Path, found: dict[str, Any], active: dict[str, Any], where: str, store: KeyStore) -> Signer:
-    about = active.get("signature_info") or {}
-    serial = about.get("cert_serial_number", "")
-    root, day = "", store.lost().get(serial)
-    gone = f"it was signed with a key of yours that you declared lost on {day}" if day else ""
-    if found.get("validation_state") == "Trusted":
-        own = store.own_roots()
-        others = [each for each in store.roots() if each not in own]
-        beside = manifest_path(path).read_bytes() if where == "beside" else None
-        root = OWN
-        for each in others:  # which of them it was, the library does not say
-            again = _read(path, beside, each.read_text("utf-8"))
-            if again and again.get("validation_state") == "Trusted":
-                root, gone = each.name, revoked(each, serial)
-    return Signer(
-        name=about.get("common_name", ""),
-        organisation=about.get("issuer", ""),
-        serial=serial,
-        root="" if gone else root,
-        time=about.get("time") or "",
-        revoked=gone,
-    )
-
-
-def _codes(results: Mapping[str, Any] | None) -> list[str]:
-    return [each["code"] for each in (results or {}).get("failure", [])]
-
-
-def _origins(manifest: Mapping[str, Any], manifests: Mapping[str, Any], seen: set[str]) -> Iterator[Origin]:
-    """What a manifest was made from, and that in turn; one that names itself is not entered again."""
-    for each in manifest.get("ingredients", []):
-        results = each.get("validation_results") or {}
-        codes = [code for code in _codes(results.get("activeManifest")) if code != UNTRUSTED]
-        for delta in results.get("ingredientDeltas", []):
-            codes += [code for code in _codes(delta.get("validationDeltas")) if code != UNTRUSTED]
-        label = each.get("active_manifest")
-        below: tuple[Origin, ...] = ()
-        if label in manifests and label not in seen:
-            below = tuple(_origins(manifests[label], manifests, seen | {label}))
-        name = str(each.get("instance_id", ""))
-        yield Origin(
-            title=each.get("title", ""),
-            relation=each.get("relationship", ""),
-            state="changed" if codes else "intact" if label else "unsigned",
-            hash=name.removeprefix("sha256:") if name.startswith("sha256:") else "",
-            codes=tuple(codes),
-            origins=below,
-        )
-
-
-def _every(origins: Sequence[Origin]) -> Iterator[Origin]:
-    for origin in origins:
-        yield origin
-        yield from _every(origin.origins)
 
 
 def _verify_folder(folder: Path, home: Path | None) -> Answer:
