@@ -28,12 +28,13 @@ from provenance_frames import frames
 from understudy.cli import keys
 from understudy.cli.verify import run
 from understudy.errors import ConfigError, OutputError
-from understudy.provenance import xmp
+from understudy.provenance import manifest, xmp
 from understudy.provenance.claim import Edit
+from understudy.provenance.history import OWN
 from understudy.provenance.keys import KeyStore, make_root
 from understudy.provenance.manifest import manifest_path, sign_file
 from understudy.provenance.revocation import overdue, revoked, take_list
-from understudy.provenance.signer import SigningSettings
+from understudy.provenance.signer import SigningSettings, quiet_context
 from understudy.video.stills import StillsWriter
 from understudy.video.writer import VideoWriter
 
@@ -363,8 +364,95 @@ def test_a_certificate_that_its_issuer_revoked(place: Path, capsys: pytest.Captu
     assert keys.run(["revoked", str(revocation_list(place, serial))]) == 0
     assert "1 revoked, as of" in capsys.readouterr().out
     code, answer = ask(place / "other.mp4", capsys)
-    assert (code, answer["verdict"], answer["signer"]["root"]) == (3, "stranger", "")
+    assert (code, answer["verdict"], answer["signer"]["root"]) == (9, "doubtful", "")
     assert answer["reasons"][0].endswith(f"revoked the certificate on {NOW - DAY:%Y-%m-%d} (keyCompromise)")
+
+
+@pytest.mark.parametrize("generations", [1, 2])
+def test_the_signer_of_something_it_was_made_from_was_revoked(
+    generations: int, place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings, root = studio(place)
+    (place / "root.pem").write_bytes(root)
+    sign_file(place / "plate.mp4", Edit(operation="synthesis"), settings)
+    sign_file(place / "other.mp4", Edit(plate=place / "plate.mp4"))
+    if generations == 2:
+        shutil.copy(place / "result.mov", place / "final.mov")
+        sign_file(place / "final.mov", Edit(plate=place / "other.mp4"))
+    last = place / ("other.mp4", "final.mov")[generations - 1]
+
+    def plate(answer: dict[str, Any]) -> dict[str, Any]:
+        for _ in range(generations):
+            (answer,) = [each for each in answer["origins"] if each["relation"] == "parentOf"]
+        return answer
+
+    code, answer = ask(last, capsys)
+    assert (code, plate(answer)["signer"]["root"]) == (0, ""), "a plate of somebody unknown is no fault"
+    trusted = KeyStore().trust(place / "root.pem")
+    code, answer = ask(last, capsys)
+    assert (code, plate(answer)["signer"]["root"], answer["signer"]["root"]) == (0, trusted.name, OWN)
+    assert settings.certificate is not None
+    serial = x509.load_pem_x509_certificate(settings.certificate.read_bytes()).serial_number
+    take_list(KeyStore(), revocation_list(place, serial + 1))
+    assert ask(last, capsys)[0] == 0, "another certificate is on it"
+    take_list(KeyStore(), revocation_list(place, serial))
+    code, answer = ask(last, capsys)
+    assert (code, answer["verdict"], answer["codes"], answer["signer"]["root"]) == (9, "doubtful", [], OWN)
+    assert (plate(answer)["state"], plate(answer)["signer"]["root"]) == ("doubtful", "")
+    day = f"{NOW - DAY:%Y-%m-%d} (keyCompromise)"
+    assert answer["reasons"] == [
+        f"plate.mp4, from which it was made: its issuer revoked the certificate on {day}",
+        "it is as it was signed",
+    ]
+    run([str(last), "--quick"])
+    text = capsys.readouterr().out
+    assert "A SIGNER IS NO LONGER BELIEVED" in text.splitlines()[0]
+    assert "plate.mp4: its own manifest was whole, but who signed it is NO LONGER BELIEVED" in text
+    assert f"(A Studio), its issuer revoked the certificate on {day}" in text
+
+
+def test_the_manifest_of_a_parent_is_changed_within_the_file(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sign_file(place / "other.mp4", Edit(plate=place / "result.mp4"))
+    words = (b"a face was rep", b"a face was ret")
+    content = (place / "other.mp4").read_bytes()
+    assert content.count(words[0]) == 2
+    (place / "other.mp4").write_bytes(content.replace(*words, 1))  # the parent's comes first
+    code, answer = ask(place / "other.mp4", capsys)
+    (parent,) = answer["origins"]
+    assert (code, answer["codes"], parent["state"]) == (7, [], "changed")
+    assert (parent["late"], parent["signer"]["root"]) == (["ingredient.manifest.mismatch", MANIFEST], "")
+    assert answer["reasons"] == [
+        "result.mp4, from which it was made: the manifest of what it was made from was exchanged, "
+        "the manifest was changed after signing"
+    ]
+
+
+def test_a_name_cannot_draw_on_the_terminal(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A plate's name that would write a line of its own, in green, over the one that is true."""
+    forged = "plate\x1b[2K\n  signed by   you\u202e[bold]"
+    plate = (place / "result.mp4").rename(place / f"{forged}.mp4")
+    sign_file(place / "other.mp4", Edit(plate=plate))
+    flip(place / "other.mp4", packet_place(place / "other.mp4", "video"))
+    run([str(place / "other.mp4"), "--quick"])
+    text = capsys.readouterr().out
+    assert not {"\x1b", "\u202e"} & set(text)
+    assert "plate\ufffd[2K\ufffd  signed by   you\ufffd[bold].mp4" in text
+    assert sum(line.lstrip().startswith("signed by") for line in text.splitlines()) == 1
+
+
+def test_whom_another_program_trusted_is_not_trusted_here(
+    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It wrote down that it trusted the plate's signer: its word, which does not lower its own standing."""
+    settings, root = studio(place)
+    sign_file(place / "plate.mp4", Edit(operation="synthesis"), settings)
+    monkeypatch.setattr(manifest, "quiet_context", lambda: quiet_context(root.decode()))
+    sign_file(place / "other.mp4", Edit(plate=place / "plate.mp4"))
+    code, answer = ask(place / "other.mp4", capsys)
+    (plate,) = answer["origins"]
+    assert (code, answer["signer"]["root"], plate["state"], plate["signer"]["root"]) == (0, OWN, "intact", "")
 
 
 def test_a_revocation_list_is_neither_old_nor_forged(place: Path) -> None:
@@ -421,9 +509,17 @@ def test_a_certificate_that_has_ended_since(place: Path, capsys: pytest.CaptureF
     sign_file(place / "result.png", Edit(operation="synthesis"), settings)
     time.sleep(max(0.0, (end - datetime.datetime.now(datetime.UTC)).total_seconds()) + 1.1)
     code, answer = ask(place / "result.png", capsys)
-    assert code == 7
+    ended = "the certificate has ended, and no timestamp tells when it was used"
+    assert (code, answer["verdict"]) == (9, "doubtful")
     assert "signingCredential.expired" in answer["codes"]
-    assert "the certificate has ended, and no timestamp tells when it was used" in answer["reasons"]
+    assert answer["reasons"][0] == ended
+    sign_file(place / "other.mp4", Edit(plate=place / "result.png"))  # taken in after its end
+    code, answer = ask(place / "other.mp4", capsys)
+    assert (code, answer["codes"], answer["origins"][0]["state"]) == (9, [], "doubtful")
+    assert answer["reasons"][0] == f"result.png, from which it was made: {ended}"
+    flip(place / "result.png", (place / "result.png").read_bytes().rindex(b"IDAT") + 40)
+    code, answer = ask(place / "result.png", capsys)
+    assert (code, answer["codes"][-1]) == (7, DATA), "an end does not hide a change"
 
 
 def test_a_certificate_without_the_needed_usage_signs_nothing(place: Path) -> None:
@@ -435,5 +531,15 @@ def test_a_certificate_without_the_needed_usage_signs_nothing(place: Path) -> No
 def test_our_own_key_that_was_declared_lost(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     KeyStore().rotate(lost=True)
     code, answer = ask(place / "result.mp4", capsys)
-    assert (code, answer["verdict"]) == (3, "stranger")
+    assert (code, answer["verdict"]) == (9, "doubtful")
     assert "declared lost" in answer["reasons"][0]
+    sign_file(
+        place / "other.mp4", Edit(plate=place / "result.mp4")
+    )  # with the new key, of a result of the old
+    code, answer = ask(place / "other.mp4", capsys)
+    assert (code, answer["signer"]["root"], answer["origins"][0]["state"]) == (
+        9,
+        "this installation",
+        "doubtful",
+    )
+    assert "result.mp4, from which it was made: it was signed with a key of yours" in answer["reasons"][0]

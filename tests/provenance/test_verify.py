@@ -194,7 +194,7 @@ def test_after_rotation_it_is_still_ours_and_after_loss_it_is_not(
     sign_file(signed, Edit(plate=signed))
     KeyStore().rotate(lost=True)
     code, answer = ask(signed, capsys)
-    assert code == 3
+    assert code == 9
     assert "declared lost" in answer["reasons"][0]
 
 

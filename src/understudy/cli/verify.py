@@ -10,16 +10,16 @@ from pathlib import Path
 from rich.console import Console
 from rich.markup import escape
 
-from understudy.provenance.answer import HEADLINES, facts
+from understudy.provenance.answer import HEADLINES, facts, legible
 from understudy.provenance.audit import note
 from understudy.provenance.verify import Answer, Look, gravest, verify
 
 USAGE = """usage: understudy verify FILE [FILE …] [--json] [--quick]
 
 Says what a picture, a video, a folder of images or an exported model is: who signed it, whether it is as it
-was signed, what was done to it, from which plate, with which consent, whether the plate itself was whole, and
-whether our invisible mark is in it. A file that has lost its manifest is found again by its mark in the store
-of this machine. Needs no network.
+was signed, what was done to it, from which plate, with which consent, whether the plate itself was whole
+and who signed that, and whether our invisible mark is in it. A file that has lost its manifest is found again
+by its mark in the store of this machine. Needs no network.
 
   --json   one JSON document for scripts, on the standard output
   --quick  look for the mark in whole pictures only; without it a file that nothing else tells about is
@@ -30,6 +30,8 @@ exit codes, of several files that of the gravest, which is the last in this list
   3  as it was signed, by somebody unknown here
   8  no manifest, but our invisible mark: a copy of a result of this installation
   4  neither manifest nor mark: nothing tells where it comes from
+  9  as it was signed, but who signed it, or something that it was made from, is no longer believed: the
+     certificate was revoked or has ended, the key was declared lost (understudy keys --help)
   5  as it was signed, but what it was made from had been altered
   6  damaged: cannot be read
   7  not as it was signed
@@ -74,6 +76,6 @@ def shown(answer: Answer) -> str:
     """The answer with the markup of ``rich``."""
     headline = f"[bold {COLOURS.get(answer.verdict, 'red')}]{HEADLINES[answer.verdict]}[/]"
     lines = [f"{headline}  [bold]{escape(answer.path)}[/]"]
-    lines += [f"  {escape(reason)}" for reason in answer.reasons]
+    lines += [f"  {escape(legible(reason))}" for reason in answer.reasons]
     lines += [f"  [dim]{escape(name):<11}[/] {escape(text)}" for name, text in facts(answer)]
     return "\n".join(lines)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from understudy.provenance.claim import VOCABULARY
-from understudy.provenance.history import Origin
+from understudy.provenance.history import Origin, Signer
 from understudy.provenance.verify import Answer, Verdict
 
 HEADLINES: dict[Verdict, str] = {
@@ -14,6 +14,7 @@ HEADLINES: dict[Verdict, str] = {
     "stranger": "INTACT, SIGNER UNKNOWN HERE",
     "recovered": "NOT SIGNED, OUR MARK IN IT",
     "unsigned": "NOT SIGNED",
+    "doubtful": "INTACT, A SIGNER IS NO LONGER BELIEVED",
     "origin": "MADE FROM SOMETHING ALTERED",
     "unreadable": "CANNOT BE READ",
     "changed": "CHANGED",
@@ -25,13 +26,20 @@ SIDECARS = {
 }
 
 
+def legible(text: str) -> str:
+    """A text of strangers for a terminal or a page: nothing that moves the cursor, ends a line or turns it."""
+    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
+
+
 def facts(answer: Answer) -> list[tuple[str, str]]:
     """Names and texts of everything below the reasons, in the order in which they are read."""
+    return [(name, legible(text)) for name, text in _facts(answer)]
+
+
+def _facts(answer: Answer) -> list[tuple[str, str]]:
     out: list[tuple[str, str]] = []
-    if (signer := answer.signer) is not None:
-        when = f", time confirmed: {signer.time}" if signer.time else ", time not confirmed by anybody"
-        root = f", vouched for by {signer.root}" if signer.root else ""
-        out.append(("signed by", f"{signer.name} ({signer.organisation}){root}{when}"))
+    if answer.signer is not None:
+        out.append(("signed by", _signed_by(answer.signer)))
     if answer.actions:
         out.append(("done", _done(answer)))
     if answer.source_type:
@@ -93,9 +101,24 @@ def _done(answer: Answer) -> str:
 
 def _origin(origin: Origin, depth: int) -> list[tuple[str, str]]:
     what = {"parentOf": "made from", "componentOf": "put in"}.get(origin.relation, origin.relation)
-    states = {"intact": "its own manifest was whole", "unsigned": "not signed", "changed": "ALTERED before"}
+    states = {
+        "intact": "its own manifest was whole",
+        "unsigned": "not signed",
+        "doubtful": "its own manifest was whole, but who signed it is NO LONGER BELIEVED",
+        "changed": "ALTERED within this file" if origin.late else "ALTERED before",
+    }
     if origin.relation == "componentOf" and origin.state == "unsigned":
         states["unsigned"] = "known by its hash only"
     digest = f", sha256 {origin.hash[:16]}…" if origin.hash else ""
-    line = (f"{'  ' * depth}{what}", f"{origin.title}: {states[origin.state]}{digest}")
-    return [line, *(line for each in origin.origins for line in _origin(each, depth + 1))]
+    indent = "  " * depth
+    lines = [(f"{indent}{what}", f"{origin.title}: {states[origin.state]}{digest}")]
+    if origin.signer is not None:
+        lines.append((f"{indent}  by", _signed_by(origin.signer)))
+    return [*lines, *(line for each in origin.origins for line in _origin(each, depth + 1))]
+
+
+def _signed_by(signer: Signer) -> str:
+    who = " ".join(filter(None, (signer.name, f"({signer.organisation})" if signer.organisation else "")))
+    root = f"vouched for by {signer.root}" if signer.root else signer.revoked or "unknown here"
+    when = f"time confirmed: {signer.time}" if signer.time else "time not confirmed by anybody"
+    return f"{who}, {root}, {when}"

@@ -1,36 +1,21 @@
-"""Who signed a file, and what it was made from, as its manifests tell."""
+"""Who signed a file, and what it was made from, as its manifests tell.
+
+A manifest brings those of its ingredients along. Each has a signer of its own, who is looked up as the file's
+own is: under the trusted roots, in the lists of revoked certificates, among the keys that were declared lost.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from understudy.provenance.keys import KeyStore
-from understudy.provenance.manifest import manifest_path
-from understudy.provenance.reading import UNTRUSTED, codes_of, read
+from understudy.provenance.reading import DOUBTS, UNTRUSTED, codes_of, since, trusted
 from understudy.provenance.revocation import revoked
 
 OWN = "this installation"
 """What stands for our own roots."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Origin:
-    """Something that the file was made from, as the manifest has it."""
-
-    title: str
-    relation: str
-    """parentOf: the plate; componentOf: put in; inputTo: used otherwise."""
-    state: Literal["intact", "unsigned", "changed"]
-    """When it was taken in; ``unsigned`` things can be told by their hash only."""
-    hash: str
-    """SHA-256 that the manifest gives for it; empty when it gives none."""
-    codes: tuple[str, ...]
-    """What was wrong with it, in the library's codes."""
-    origins: tuple[Origin, ...]
-    """What it was made from in turn."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,53 +35,125 @@ class Signer:
     """Why the certificate is no longer believed: its issuer revoked it, or its key was lost; or empty."""
 
 
-def signer_of(
-    path: Path, found: dict[str, Any], active: dict[str, Any], where: str, store: KeyStore
-) -> Signer:
-    """Who signed the file itself."""
-    about = active.get("signature_info") or {}
-    serial = about.get("cert_serial_number", "")
-    root, day = "", store.lost().get(serial)
-    gone = f"it was signed with a key of yours that you declared lost on {day}" if day else ""
-    if found.get("validation_state") == "Trusted":
+@dataclass(frozen=True, kw_only=True)
+class Origin:
+    """Something that the file was made from, as the manifest has it."""
+
+    title: str
+    relation: str
+    """parentOf: the plate; componentOf: put in; inputTo: used otherwise."""
+    state: Literal["intact", "unsigned", "doubtful", "changed"]
+    """When it was taken in; ``unsigned`` things can be told by their hash only. ``doubtful``: intact, but who
+    signed it is no longer believed."""
+    hash: str
+    """SHA-256 that the manifest gives for it; empty when it gives none."""
+    codes: tuple[str, ...]
+    """What was wrong with it, in the library's codes."""
+    late: tuple[str, ...]
+    """Those of them that came after it was taken in: its manifest was changed within this file."""
+    origins: tuple[Origin, ...]
+    """What it was made from in turn."""
+    signer: Signer | None = None
+    """Who signed it; None for what is not signed."""
+
+
+class History:
+    """The manifests of one file.
+
+    Args:
+        found: what the library says under all trusted roots.
+        read_under: reads the file again under some roots only.
+        store: the trusted roots, and the keys that were lost.
+
+    Raises:
+        ConfigError: a list of revoked certificates is damaged.
+    """
+
+    def __init__(
+        self,
+        found: Mapping[str, Any],
+        read_under: Callable[[str], Mapping[str, Any] | None],
+        store: KeyStore,
+    ) -> None:
+        self.manifests: Mapping[str, Any] = found["manifests"]
+        self.active: str = found["active_manifest"]
+        self._since = [(label, code) for label, code, failed in since(found) if failed and code != UNTRUSTED]
+        self._lost = store.lost()
+        self._vouched = dict.fromkeys(trusted(found), OWN)
+        if found.get("validation_state") == "Invalid":  # whoever is vouched for did not sign it as it is
+            self._vouched.pop(self.active, None)
+        self._revoked: dict[str, str] = {}
         own = store.own_roots()
-        others = [each for each in store.roots() if each not in own]
-        beside = manifest_path(path).read_bytes() if where == "beside" else None
-        root = OWN
-        for each in others:  # which of them it was, the library does not say
-            again = read(path, beside, each.read_text("utf-8"))
-            if again and again.get("validation_state") == "Trusted":
-                root, gone = each.name, revoked(each, serial)
-    return Signer(
-        name=about.get("common_name", ""),
-        organisation=about.get("issuer", ""),
-        serial=serial,
-        root="" if gone else root,
-        time=about.get("time") or "",
-        revoked=gone,
-    )
+        others = [each for each in store.roots() if each not in own] if self._vouched else []
+        for root in others:  # which of them it was, the library does not say
+            for label in trusted(read_under(root.read_text("utf-8")) or {"manifests": {}}):
+                if label in self._vouched:
+                    self._vouched[label] = root.name
+                if why := revoked(root, self._serial(label)):
+                    self._revoked[label] = why
 
-
-def origins_of(manifest: Mapping[str, Any], manifests: Mapping[str, Any], seen: set[str]) -> Iterator[Origin]:
-    """What a manifest was made from, and that in turn; one that names itself is not entered again."""
-    for each in manifest.get("ingredients", []):
-        results = each.get("validation_results") or {}
-        codes = [code for code in codes_of(results.get("activeManifest")) if code != UNTRUSTED]
-        for delta in results.get("ingredientDeltas", []):
-            codes += [code for code in codes_of(delta.get("validationDeltas")) if code != UNTRUSTED]
-        label = each.get("active_manifest")
-        below: tuple[Origin, ...] = ()
-        if label in manifests and label not in seen:
-            below = tuple(origins_of(manifests[label], manifests, seen | {label}))
-        name = str(each.get("instance_id", ""))
-        yield Origin(
-            title=each.get("title", ""),
-            relation=each.get("relationship", ""),
-            state="changed" if codes else "intact" if label else "unsigned",
-            hash=name.removeprefix("sha256:") if name.startswith("sha256:") else "",
-            codes=tuple(codes),
-            origins=below,
+    def signer(self, label: str) -> Signer:
+        """Who signed a manifest."""
+        about = self._about(label)
+        serial = self._serial(label)
+        gone = self._revoked.get(label, "")
+        if day := self._lost.get(serial):
+            gone = f"it was signed with a key of yours that you declared lost on {day}"
+        return Signer(
+            name=about.get("common_name", ""),
+            organisation=about.get("issuer", ""),
+            serial=serial,
+            root="" if gone else self._vouched.get(label, ""),
+            time=about.get("time") or "",
+            revoked=gone,
         )
+
+    def origins(self) -> tuple[Origin, ...]:
+        """What the file was made from, and that in turn."""
+        return tuple(self._origins(self.active, {self.active}))
+
+    def _origins(self, above: str, seen: set[str]) -> Iterator[Origin]:
+        """One that was told already is not entered again, so that nobody can make this endless."""
+        for each in self.manifests[above].get("ingredients", []):
+            label = each.get("active_manifest") or ""
+            results = each.get("validation_results") or {}
+            codes = codes_of(results.get("activeManifest"))
+            for delta in results.get("ingredientDeltas", []):
+                codes += codes_of(delta.get("validationDeltas"))
+            late = [code for place, code in self._since if label and place == label]
+            known = label in self.manifests
+            below: tuple[Origin, ...] = ()
+            if known and label not in seen:
+                seen.add(label)
+                below = tuple(self._origins(label, seen))
+            signer = self.signer(label) if known else None
+            wrong = [code for code in dict.fromkeys((*codes, *late)) if code != UNTRUSTED]
+            state = _state(wrong, signer)
+            if signer is not None and state == "changed":
+                signer = replace(signer, root="")
+            name = str(each.get("instance_id", ""))
+            yield Origin(
+                title=each.get("title", ""),
+                relation=each.get("relationship", ""),
+                state=state if label or wrong else "unsigned",
+                hash=name.removeprefix("sha256:") if name.startswith("sha256:") else "",
+                codes=tuple(wrong),
+                late=tuple(dict.fromkeys(late)),
+                origins=below,
+                signer=signer,
+            )
+
+    def _about(self, label: str) -> Mapping[str, Any]:
+        return self.manifests.get(label, {}).get("signature_info") or {}
+
+    def _serial(self, label: str) -> str:
+        return self._about(label).get("cert_serial_number") or ""
+
+
+def _state(wrong: Sequence[str], signer: Signer | None) -> Literal["intact", "doubtful", "changed"]:
+    if set(wrong) - DOUBTS:
+        return "changed"
+    return "doubtful" if wrong or (signer is not None and signer.revoked) else "intact"
 
 
 def every(origins: Sequence[Origin]) -> Iterator[Origin]:

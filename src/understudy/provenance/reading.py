@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from understudy.provenance.manifest import media_type
 from understudy.provenance.signer import quiet_context
 
 UNTRUSTED = "signingCredential.untrusted"
+TRUSTED = "signingCredential.trusted"
 WORDS = {
     "assertion.dataHash.mismatch": "the picture or its metadata was changed after signing",
     "assertion.bmffHash.mismatch": "picture, sound or metadata was changed after signing",
@@ -28,6 +29,8 @@ WORDS = {
     "ingredient.manifest.missing": "the manifest of what it was made from is missing",
 }
 """The library's codes in plain words."""
+DOUBTS = {"claimSignature.outsideValidity", "signingCredential.expired", "signingCredential.revoked"}
+"""Codes of a file that is as it was signed, by somebody who can no longer be believed."""
 
 
 def read(path: Path, beside: bytes | None, roots: str) -> dict[str, Any] | None:
@@ -45,6 +48,51 @@ def read(path: Path, beside: bytes | None, roots: str) -> dict[str, Any] | None:
             return json.loads(reader.json())
 
 
-def codes_of(results: Mapping[str, Any] | None) -> list[str]:
-    """Codes of what is wrong."""
-    return [each["code"] for each in (results or {}).get("failure", [])]
+def codes_of(
+    results: Mapping[str, Any] | None, which: Literal["success", "failure"] = "failure"
+) -> list[str]:
+    """Codes of what is wrong, or right."""
+    return [each["code"] for each in (results or {}).get(which, [])]
+
+
+def since(found: Mapping[str, Any]) -> Iterator[tuple[str, str, bool]]:
+    """What is otherwise with things it was made from than whoever took them in has written down.
+
+    Yields:
+        Label of a manifest, a code, and whether that is a failure. The library found these out now; what was
+        written down is the signer's word.
+    """
+    for delta in (found.get("validation_results") or {}).get("ingredientDeltas", []):
+        yield from _labelled(delta.get("validationDeltas"))
+
+
+def trusted(found: Mapping[str, Any]) -> set[str]:
+    """Labels of the manifests whose signer one of the roots that were given vouches for.
+
+    The library says it of the file's own manifest, and of others only where the signer of the manifest above
+    wrote down otherwise. What was written down counts where nothing speaks against it.
+    """
+    results = found.get("validation_results") or {}
+    now = [*_labelled(results.get("activeManifest")), *since(found)]
+    told: list[tuple[str, str, bool]] = []
+    for manifest in found["manifests"].values():
+        for each in manifest.get("ingredients", []):
+            written = each.get("validation_results") or {}
+            told += _labelled(written.get("activeManifest"))
+            for delta in written.get("ingredientDeltas", []):
+                told += _labelled(delta.get("validationDeltas"))
+    proved = {label for label, code, failed in now if code == TRUSTED and not failed}
+    said = {label for label, code, failed in told if code == TRUSTED and not failed}
+    return proved | (said - {label for label, code, _ in (*now, *told) if code == UNTRUSTED})
+
+
+def _labelled(results: Mapping[str, Any] | None) -> Iterator[tuple[str, str, bool]]:
+    for which in ("success", "failure"):
+        for each in (results or {}).get(which, []):
+            yield _label(str(each.get("url", ""))), each["code"], which == "failure"
+
+
+def _label(url: str) -> str:
+    """The manifest that a JUMBF address leads into: ``self#jumbf=/c2pa/LABEL/…``."""
+    parts = url.rpartition("jumbf=")[2].split("/")
+    return parts[2] if len(parts) > 2 and parts[1] == "c2pa" else ""

@@ -8,7 +8,7 @@ file are read too, but prove nothing: anyone can write them. No network is neede
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -16,25 +16,29 @@ from typing import Any, Literal
 from understudy.errors import UnderstudyError, VideoError
 from understudy.provenance import xmp
 from understudy.provenance.claim import NAMESPACE
-from understudy.provenance.history import OWN, Origin, Signer, every, origins_of, signer_of
+from understudy.provenance.history import OWN, History, Origin, Signer, every
 from understudy.provenance.keys import KeyStore
 from understudy.provenance.labels import file_hash, sidecar_path
 from understudy.provenance.manifest import list_path, manifest_path
-from understudy.provenance.reading import UNTRUSTED, WORDS, codes_of, read
+from understudy.provenance.reading import DOUBTS, UNTRUSTED, WORDS, codes_of, read
 from understudy.provenance.recovery import Found, look
 from understudy.video.encoding import CONTAINERS
 from understudy.video.probe import probe
 from understudy.video.stills import image_files
 
-Verdict = Literal["intact", "stranger", "recovered", "unsigned", "origin", "unreadable", "changed"]
+Verdict = Literal[
+    "intact", "stranger", "recovered", "unsigned", "doubtful", "origin", "unreadable", "changed"
+]
 """The gravest last. ``stranger``: intact, but nobody trusted here vouches for the signer. ``recovered``: no
-manifest, but our mark is in it. ``origin``: intact, but what it was made from had been altered. ``changed``:
-not as it was signed."""
+manifest, but our mark is in it. ``doubtful``: intact, but who signed it, or something that it was made from,
+is no longer believed. ``origin``: intact, but what it was made from had been altered. ``changed``: not as it
+was signed."""
 EXIT: dict[Verdict, int] = {
     "intact": 0,
     "stranger": 3,
     "recovered": 8,
     "unsigned": 4,
+    "doubtful": 9,
     "origin": 5,
     "unreadable": 6,
     "changed": 7,
@@ -116,7 +120,7 @@ def _with_mark(answer: Answer, path: Path, how: Look, home: Path | None) -> Answ
     """The answer, with the mark that is in the picture."""
     if how == "no":
         return answer
-    settled = answer.verdict in ("intact", "stranger", "origin")
+    settled = answer.verdict in ("intact", "stranger", "doubtful", "origin")
     found = look(path, crops=how == "as needed" and not settled, home=home)
     answer = replace(answer, found=found, looked=True)
     if found is None:
@@ -145,44 +149,29 @@ def _verify_manifest(path: Path, home: Path | None) -> Answer:
     beside = manifest_path(path)
     store = KeyStore(home)
     roots = "".join(root.read_text("utf-8") for root in store.roots())
+    manifest: bytes | None = None
     try:
-        found, where = read(path, None, roots), "inside"
+        found = read(path, None, roots)
         if found is None and beside.is_file():
-            found, where = read(path, beside.read_bytes(), roots), "beside"
+            manifest = beside.read_bytes()
+            found = read(path, manifest, roots)
+        if found is None:
+            reason = "there is no manifest in it or beside it: nothing tells where it comes from"
+            return Answer(path=str(path), verdict="unsigned", reasons=(reason,))
+        history = History(found, lambda some: read(path, manifest, some), store)
     except C2paError as error:
         reason = f"it is damaged, or no file of its kind, and cannot be checked ({error})"
         return Answer(path=str(path), verdict="unreadable", reasons=(reason,))
-    if found is None:
-        reason = "there is no manifest in it or beside it: nothing tells where it comes from"
-        return Answer(path=str(path), verdict="unsigned", reasons=(reason,))
-    return _answer(path, found, where, store)
+    return _answer(path, found, "inside" if manifest is None else "beside", history)
 
 
-def _answer(path: Path, found: dict[str, Any], where: str, store: KeyStore) -> Answer:
-    manifests: dict[str, Any] = found["manifests"]
-    active = manifests[found["active_manifest"]]
-    results = found.get("validation_results", {})
-    codes = codes_of(results.get("activeManifest"))
-    origins = tuple(origins_of(active, manifests, set()))
-    signer = signer_of(path, found, active, where, store)
-    wrong = [code for code in codes if code != UNTRUSTED]
-    bad = [origin for origin in every(origins) if origin.state == "changed"]
-    if found.get("validation_state") == "Invalid" or wrong:
-        verdict: Verdict = "changed"
-        reasons = [WORDS.get(code, f"it does not check out: {code}") for code in wrong]
-    elif bad:
-        verdict = "origin"
-        reasons = [
-            f"the file is as it was signed, but {each.title}, from which it was made, had been altered: "
-            + ", ".join(WORDS.get(code, code) for code in each.codes)
-            for each in bad
-        ]
-    elif signer.root:
-        verdict, reasons = "intact", [f"it is as it was signed, by a key that {_vouches(signer.root)}"]
-    else:
-        verdict = "stranger"
-        unknown = "it is as it was signed, but nobody whom you trust vouches for the signer"
-        reasons = [signer.revoked, unknown] if signer.revoked else [unknown]
+def _answer(
+    path: Path, found: dict[str, Any], where: Literal["inside", "beside"], history: History
+) -> Answer:
+    active = found["manifests"][found["active_manifest"]]
+    codes = codes_of(found.get("validation_results", {}).get("activeManifest"))
+    origins, signer = history.origins(), history.signer(history.active)
+    verdict, reasons = _judged(found.get("validation_state") == "Invalid", codes, signer, origins)
     data = {each["label"].split("__")[0]: each["data"] for each in active.get("assertions", [])}
     actions: list[dict[str, Any]] = data.get("c2pa.actions.v2", data.get("c2pa.actions", {})).get(
         "actions", []
@@ -192,7 +181,7 @@ def _answer(path: Path, found: dict[str, Any], where: str, store: KeyStore) -> A
         path=str(path),
         verdict=verdict,
         reasons=tuple(dict.fromkeys(reasons)) or ("it does not check out",),
-        manifest="inside" if where == "inside" else "beside",
+        manifest=where,
         signer=signer,
         source_type=kinds[-1] if kinds else "",
         actions=tuple(actions),
@@ -202,6 +191,51 @@ def _answer(path: Path, found: dict[str, Any], where: str, store: KeyStore) -> A
         origins=origins,
         codes=tuple(codes),
     )
+
+
+def _judged(
+    invalid: bool, codes: Sequence[str], signer: Signer, origins: Sequence[Origin]
+) -> tuple[Verdict, list[str]]:
+    """The verdict that the library's codes and everybody who signed come to, with its reasons."""
+    wrong = [code for code in codes if code != UNTRUSTED]
+    later = [
+        f"{each.title}, from which it was made: {_in_words(each.late)}"
+        for each in every(origins)
+        if set(each.late) - DOUBTS
+    ]
+    if set(wrong) - DOUBTS or later or (invalid and not wrong):
+        return "changed", [*(WORDS.get(code, f"it does not check out: {code}") for code in wrong), *later]
+    altered = [
+        f"the file is as it was signed, but {each.title}, from which it was made, had been altered: "
+        + _in_words(each.codes)
+        for each in every(origins)
+        if each.state == "changed"
+    ]
+    if altered:
+        return "origin", altered
+    whole = "it is as it was signed"
+    unknown = f"{whole}, but nobody whom you trust vouches for the signer"
+    doubts = _doubts(signer, wrong)
+    for each in every(origins):
+        if each.state == "doubtful":
+            doubts += [
+                f"{each.title}, from which it was made: {why}" for why in _doubts(each.signer, each.codes)
+            ]
+    if doubts:
+        return "doubtful", [*doubts, whole if signer.root else unknown]
+    if signer.root:
+        return "intact", [f"{whole}, by a key that {_vouches(signer.root)}"]
+    return "stranger", [unknown]
+
+
+def _doubts(signer: Signer | None, codes: Sequence[str]) -> list[str]:
+    """Why who signed is no longer believed."""
+    gone = [signer.revoked] if signer is not None and signer.revoked else []
+    return [*gone, *(WORDS[code] for code in codes)]
+
+
+def _in_words(codes: Sequence[str]) -> str:
+    return ", ".join(WORDS.get(code, code) for code in codes)
 
 
 def _vouches(root: str) -> str:
