@@ -13,6 +13,7 @@ from provenance_frames import frames
 from understudy.contracts import Frame
 from understudy.errors import ConfigError
 from understudy.image.color import rect_to_rgb
+from understudy.provenance.breaks import Starts
 from understudy.provenance.visible import PRESETS, Labeller, Place, draw_label, place_label
 from understudy.video.reader import VideoReader
 from understudy.video.writer import VideoWriter
@@ -122,7 +123,7 @@ def test_it_stays_as_long_as_promised_in_the_file(tmp_path: Path) -> None:
 def test_which_frames_carry_it() -> None:
     always = Labeller("eu-modified-always", 640, 360, 25, {})
     assert all(always.shows(index) for index in range(1000))
-    start = Labeller("eu-modified", 640, 360, 25, {}, starts=[0, 500])
+    start = Labeller("eu-modified", 640, 360, 25, {}, starts=Starts(frames=(0, 500)))
     assert [index for index in range(1000) if start.shows(index)] == [*range(125), *range(500, 625)]
     none = Labeller("credits-only", 640, 360, 25, {})
     frame = plain("yuv420p", 0.5)

@@ -27,7 +27,7 @@ SIDECARS = {
 
 
 def legible(text: str) -> str:
-    """A text of strangers for a terminal or a page: nothing that moves the cursor, ends a line or turns it."""
+    """A text of strangers for a terminal or a page: nothing that moves the cursor or ends a line."""
     return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
 
 

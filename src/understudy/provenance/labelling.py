@@ -8,7 +8,8 @@ from typing import Any
 
 from understudy.contracts import Frame
 from understudy.faces.records import FaceRecord
-from understudy.provenance.visible import PRESETS, Box, Labeller, Place
+from understudy.provenance.breaks import Starts
+from understudy.provenance.visible import AT_THE_BEGINNING, PRESETS, Box, Labeller, Place
 
 VERSION = 1
 """Of how labels are drawn; frames that another version drew are made again."""
@@ -24,6 +25,7 @@ class LabelStation:
         rate: frames a second.
         faces: boxes of all faces of every frame, by its number.
         cuts: numbers of frames that begin a shot, after the first.
+        starts: from where labels count that stand for some seconds.
 
     Raises:
         ConfigError: there is no such preset, or the frames are too small.
@@ -37,14 +39,15 @@ class LabelStation:
         rate: float,
         faces: Mapping[int, Sequence[Box]],
         cuts: Sequence[int] = (),
+        starts: Starts = AT_THE_BEGINNING,
     ) -> None:
-        self.rate, self.cuts = float(rate), sorted(set(cuts))
+        self.rate, self.cuts, self.starts = float(rate), sorted(set(cuts)), starts
         self.labellers: dict[str, Labeller] = {}
         taken: dict[int, list[Box]] = {index: list(boxes) for index, boxes in faces.items()}
         for name in labels:
             if name in PRESETS and not PRESETS[name].text:
                 continue
-            made = Labeller(name, width, height, self.rate, taken, self.cuts)
+            made = Labeller(name, width, height, self.rate, taken, self.cuts, starts)
             self.labellers[name] = made
             for shot, place in made.places.items():
                 first = self.cuts[shot - 1] if shot else 0
@@ -63,18 +66,26 @@ class LabelStation:
             name: {str(shot): list(astuple(place)) for shot, place in labeller.places.items()}
             for name, labeller in self.labellers.items()
         }
-        return {"labels": places, "rate": self.rate, "cuts": self.cuts, "version": VERSION}
+        starts = {"frames": list(self.starts.frames), "times": list(self.starts.times)}
+        return {
+            "labels": places,
+            "rate": self.rate,
+            "cuts": self.cuts,
+            "starts": starts,
+            "version": VERSION,
+        }
 
     @classmethod
     def from_key(cls, key: Mapping[str, Any]) -> LabelStation:
         """The station whose ``key`` that is."""
-        made = cls((), 0, 0, key["rate"], {}, key["cuts"])
+        starts = Starts(frames=tuple(key["starts"]["frames"]), times=tuple(key["starts"]["times"]))
+        made = cls((), 0, 0, key["rate"], {}, key["cuts"], starts)
         for name, shots in key["labels"].items():
             places = {
                 int(shot): Place(x0=x0, y0=y0, width=width, height=height, letter=letter)
                 for shot, (x0, y0, width, height, letter) in shots.items()
             }
-            made.labellers[name] = Labeller(name, 0, 0, made.rate, {}, made.cuts, places=places)
+            made.labellers[name] = Labeller(name, 0, 0, made.rate, {}, made.cuts, starts, places)
         return made
 
 

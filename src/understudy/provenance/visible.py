@@ -5,14 +5,16 @@ whole shot, in a fixed order of preference, so that it neither jumps nor flicker
 changes.
 
 Presets and what they follow: the EU's code of practice on marking (June 2026: "AI MODIFIED", top right, at
-the start); China's GB 45438-2025 (letters of at least 5 % of the shorter side, at least 2 s at the start);
-credits only, for evidently artistic work; research, on every frame. They are no legal advice.
+the start and after breaks, see ``provenance.breaks``); China's GB 45438-2025 (letters of at least 5 % of the
+shorter side, at least 2 s at the start); credits only, for evidently artistic work; research, on every frame.
+They are no legal advice.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import itertools
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -24,6 +26,7 @@ from jaxtyping import Float32, Float64
 from understudy.contracts import Frame
 from understudy.errors import ConfigError
 from understudy.image.color import quantisation
+from understudy.provenance.breaks import Starts, within
 
 Box = tuple[float, float, float, float]
 """x0, y0, x1, y1 in pixels."""
@@ -48,6 +51,8 @@ PRESETS: dict[str, Preset] = {
     "research": Preset(text="AI MODIFIED / RESEARCH", height=0.03, seconds=None),
     "credits-only": Preset(text="", height=0.0, seconds=0.0),
 }
+AT_THE_BEGINNING = Starts()
+"""Where there are no breaks."""
 SMALLEST = 9
 """Pixels of a capital letter below which it is hard to read."""
 TINY = 6
@@ -191,7 +196,7 @@ class Labeller:
         rate: frames a second.
         faces: boxes of the faces of every frame, by its number.
         cuts: numbers of frames that begin a shot, after the first.
-        starts: numbers of frames from which ``Preset.seconds`` count: 0, and after breaks.
+        starts: from where ``Preset.seconds`` count: the beginning, and after breaks.
         places: where it lies in each shot, if that was settled before.
 
     Raises:
@@ -206,13 +211,13 @@ class Labeller:
         rate: float,
         faces: Mapping[int, Sequence[Box]],
         cuts: Sequence[int] = (),
-        starts: Sequence[int] = (0,),
+        starts: Starts = AT_THE_BEGINNING,
         places: Mapping[int, Place] | None = None,
     ) -> None:
         if preset not in PRESETS:
             raise ConfigError(f"label: wanted one of {', '.join(PRESETS)}, got {preset!r}")
         self.preset = PRESETS[preset]
-        self._rate, self._starts = rate, tuple(starts)
+        self._rate, self._starts = rate, starts
         self._cuts = sorted(set(cuts))
         self.places: dict[int, Place] = dict(places or {})
         """Where the label lies, by the number of the shot."""
@@ -225,16 +230,23 @@ class Labeller:
     def _shot(self, index: int) -> int:
         return int(np.searchsorted(self._cuts, index, side="right"))
 
-    def shows(self, index: int) -> bool:
-        """Whether frame ``index`` carries the label."""
+    def shows(self, index: int, time: float = -math.inf) -> bool:
+        """Whether a frame carries the label.
+
+        Args:
+            index: its number.
+            time: its time stamp, seconds.
+        """
         if not self.preset.text:
             return False
-        seconds = self.preset.seconds
-        return seconds is None or any(0 <= index - start < seconds * self._rate for start in self._starts)
+        seconds, starts = self.preset.seconds, self._starts
+        if seconds is None:
+            return True
+        return within(index, starts.frames, seconds * self._rate) or within(time, starts.times, seconds)
 
     def __call__(self, frame: Frame) -> Frame:
         """The frame, with the label if it carries one."""
-        if not self.shows(frame.index):
+        if not self.shows(frame.index, frame.time):
             return frame
         return draw_label(frame, self.preset, self.places[self._shot(frame.index)])
 

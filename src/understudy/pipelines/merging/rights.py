@@ -14,6 +14,7 @@ from understudy.faces.faceset import FaceSet
 from understudy.pipelines.merging.segments import SegmentReport, group_of
 from understudy.pipelines.merging.settings import MergeSettings, Station
 from understudy.provenance.audit import note
+from understudy.provenance.breaks import starts_of
 from understudy.provenance.claim import Edit, Mark
 from understudy.provenance.labelling import LabelStation, boxes_of, cuts_of
 from understudy.provenance.labels import file_hash, fingerprint
@@ -27,6 +28,7 @@ from understudy.provenance.manifest import (
 from understudy.provenance.pictures import require_signing, sign_picture
 from understudy.provenance.rights import (
     Rights,
+    label_texts,
     name_of_model,
     one_line,
     said_by_model,
@@ -35,6 +37,7 @@ from understudy.provenance.rights import (
 )
 from understudy.provenance.standing import Standing, consent_of
 from understudy.provenance.store import ManifestStore
+from understudy.provenance.visible import PRESETS
 from understudy.video.info import VideoInfo
 from understudy.video.writer import is_folder
 
@@ -95,7 +98,13 @@ class MergeRights:
         self.labels = () if settings.master else owed
         mine = [record for record in faces.records if record.source == target.name]
         self.station = LabelStation(
-            self.labels, info.width, info.height, float(info.rate), boxes_of(mine), cuts_of(mine)
+            self.labels,
+            info.width,
+            info.height,
+            float(info.rate),
+            boxes_of(mine),
+            cuts_of(mine),
+            starts_of(settings.breaks, info, first),
         )
         self.edit = Edit(
             plate=target,
@@ -138,6 +147,12 @@ class MergeRights:
             sentence = "; ".join(filter(None, (one_line(standings[:2], (source, self.faces)), further)))
         if sentence:
             yield Warned(message=sentence)
+        if self.settings.breaks and not any(PRESETS[name].seconds for name in self.labels):
+            drawn = label_texts(self.labels)
+            yield Warned(
+                message="breaks: without effect, since no label that stands at the beginning is drawn "
+                f"(on every frame: {drawn})"
+            )
         if self.settings.master:
             yield Warned(
                 message="a master: neither label nor mark is put into it; whoever delivers it owes "

@@ -12,6 +12,7 @@ from understudy.contracts import Frame
 from understudy.errors import ConfigError
 from understudy.pipelines.compositing.composite import CompositeSettings
 from understudy.pipelines.footage import FootageSettings
+from understudy.provenance.breaks import LabelBreaks
 from understudy.provenance.rights import Label
 from understudy.provenance.signer import SigningSettings
 from understudy.video.encoding import Encoding
@@ -40,6 +41,8 @@ class MergeSettings:
     label: Label = "record"
     """The visible label: record, what the consent records owe (without one, AI MODIFIED on every frame);
     a preset's name draws that one besides."""
+    breaks: LabelBreaks = field(default_factory=LabelBreaks)
+    """After which breaks of a programme labels that stand at the beginning (eu-modified, gb45438) return."""
     master: bool = False
     """A master for further work, without label and mark; everybody in it needs a consent record."""
     source_faces: Path | None = None
