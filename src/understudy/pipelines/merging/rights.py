@@ -11,6 +11,7 @@ from understudy import config, durable
 from understudy.errors import ConfigError, OutputError
 from understudy.events import Event, Warned
 from understudy.faces.faceset import FaceSet
+from understudy.faces.records import FaceRecord
 from understudy.pipelines.merging.segments import SegmentReport, group_of
 from understudy.pipelines.merging.settings import MergeSettings, Station
 from understudy.provenance.audit import note
@@ -97,15 +98,7 @@ class MergeRights:
         self.settings, self.output, self.faces = settings, output, faces.path
         self.labels = () if settings.master else owed
         mine = [record for record in faces.records if record.source == target.name]
-        self.station = LabelStation(
-            self.labels,
-            info.width,
-            info.height,
-            float(info.rate),
-            boxes_of(mine),
-            cuts_of(mine),
-            starts_of(settings.breaks, info, first),
-        )
+        self.station = _station(self.labels, mine, info, settings, first)
         self.edit = Edit(
             plate=target,
             references=self.rights.references,
@@ -245,6 +238,25 @@ class MergeRights:
         head, remark = note("merge", facts)
         self.edit = replace(self.edit, plate_hash=digest, audit=head)
         self.remarks += [remark] if remark else []
+
+
+def _station(
+    labels: Sequence[str],
+    records: Sequence[FaceRecord],
+    info: VideoInfo,
+    settings: MergeSettings,
+    first: int,
+) -> LabelStation:
+    """The labels of a render, clear of every face of the target."""
+    return LabelStation(
+        labels,
+        info.width,
+        info.height,
+        float(info.rate),
+        boxes_of(records),
+        cuts_of(records),
+        starts_of(settings.breaks, info, first),
+    )
 
 
 def public(settings: MergeSettings) -> dict[str, Any]:
