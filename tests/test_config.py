@@ -50,6 +50,10 @@ class Inner:
     depth: int = 3
     """How deep."""
 
+    def __post_init__(self) -> None:
+        if self.depth < 0:
+            raise ConfigError(f"depth: wanted 0 or more, got {self.depth}")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Outer:
@@ -69,6 +73,10 @@ class Outer:
     """All tools."""
     phases: tuple[Mapping[str, Any], ...] = ()
     """What changes on the way."""
+
+    def __post_init__(self) -> None:
+        if self.steps is not None and self.steps < 1:
+            raise ConfigError(f"steps: wanted 1 or more, got {self.steps}")
 
 
 def parse(*arguments: str) -> Outer:
@@ -140,6 +148,30 @@ def test_a_wrong_flag_ends_with_code_two(capsys: pytest.CaptureFixture[str]):
         parse("--stepps", "3")
     assert caught.value.code == 2
     assert "--stepps" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--steps", "0"], "steps: wanted 1 or more, got 0"),
+        (["--inner.depth", "-1"], "inner: depth: wanted 0 or more, got -1"),
+    ],
+)
+def test_a_value_that_does_not_fit_is_said_in_our_words(
+    words: list[str], said: str, capsys: pytest.CaptureFixture[str]
+):
+    with pytest.raises(ConfigError) as caught:
+        parse(*words)
+    assert str(caught.value) == said
+    assert caught.value.__suppress_context__
+    assert capsys.readouterr().err == ""
+
+
+def test_a_value_of_another_type_is_named_with_its_flag(capsys: pytest.CaptureFixture[str]):
+    with pytest.raises(SystemExit) as caught:
+        parse("--inner.depth", "deep")
+    assert caught.value.code == 2
+    assert "--inner.depth" in capsys.readouterr().err
 
 
 def test_help_lists_the_plugins_to_choose(capsys: pytest.CaptureFixture[str]):

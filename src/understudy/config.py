@@ -8,8 +8,11 @@ is imported here only.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import difflib
+import functools
+import io
 import itertools
 import math
 import re
@@ -141,21 +144,15 @@ def _convert(value: Any, hint: Any, path: str) -> Any:
         if len(args) == 2 and args[1] is Ellipsis:
             return tuple(_convert(item, args[0], f"{path}[{i}]") for i, item in enumerate(items))
         if len(items) == len(args):
-            return tuple(
-                _convert(item, arg, f"{path}[{i}]")
-                for i, (item, arg) in enumerate(zip(items, args, strict=True))
-            )
+            pairs = enumerate(zip(items, args, strict=True))
+            return tuple(_convert(item, arg, f"{path}[{i}]") for i, (item, arg) in pairs)
     elif origin is Mapping and isinstance(value, Mapping):
         return dict(cast("Mapping[str, Any]", value))
-    elif hint is Path and isinstance(value, str):
+    elif hint is Path and isinstance(value, (str, Path)):
         return Path(value)
     elif hint is float and isinstance(value, (int, float)) and not isinstance(value, bool):
         return float(value)
-    elif (
-        hint in (bool, int, str, Path)
-        and isinstance(value, hint)
-        and not (hint is int and isinstance(value, bool))
-    ):
+    elif hint in (bool, int, str) and type(value) is hint:  # true is no whole number
         return value
     raise ConfigError(f"{path}: wanted {_say(hint)}, got {value!r}")
 
@@ -293,13 +290,13 @@ def parse(
         arguments: the words after the command's name.
         prog: how the command is called, for the help.
         description: what it does, for the help.
-        sections: which table of a recipe goes where: ``{"train": "", "merge": "merge"}`` puts ``[train]``
-            over the root and ``[merge]`` over the field ``merge``; the list ``[[phase]]`` becomes the field
-            ``phases`` of where ``[train]`` goes. Other tables of the recipe are for other commands.
+        sections: which table of a recipe goes where, others being for other commands: ``{"train": "",
+            "merge": "merge"}`` puts ``[train]`` over the root and ``[merge]`` over the field ``merge``; the
+            list ``[[phase]]`` becomes the field ``phases`` of where ``[train]`` goes.
 
     Raises:
         SystemExit: 0 after ``--help``; 2 after a wrong flag, which is named with the nearest right one.
-        ConfigError: a plugin that does not exist, or a number that is none.
+        ConfigError: a plugin that does not exist, a value that does not fit, or a number that is none.
     """
     import tyro
 
@@ -314,11 +311,28 @@ def parse(
     choices += [f"--{path}.NAME on|off: {', '.join(registry.names())}" for path, registry in tables(config)]
     if choices:
         description += "\n\nPlugins to choose; each brings its own settings:\n" + "\n".join(choices)
-    how = (tyro.conf.AvoidSubcommands,)
-    out = tyro.cli(type(config), default=config, args=rest, prog=prog, description=description, config=how)
+    shown: Any = {"prog": prog, "description": description, "config": (tyro.conf.AvoidSubcommands,)}
+    read = functools.partial(tyro.cli, type(config), default=config, args=rest, **shown)
+    try:
+        with contextlib.redirect_stderr(io.StringIO()):
+            out = read()
+    except SystemExit as ended:
+        _raise_ours(ended)
+        if not ended.code:
+            raise
+        out = read()  # says what is wrong, and ends
     for path in _no_numbers(dump(out)):
         raise ConfigError(f"{path}: wanted a number, got nan")
     return out
+
+
+def _raise_ours(ended: SystemExit) -> None:
+    """Raises the ``ConfigError`` for which tyro ended, which it says as "Error parsing Command"."""
+    place, error = "", ended.__context__
+    while error is not None and not isinstance(error, ConfigError):
+        place, error = getattr(error, "arg", ""), error.__context__
+    if error is not None:
+        raise ConfigError(f"{place}: {error}" if place else str(error)) from None
 
 
 def _no_numbers(data: Mapping[str, Any], path: str = "") -> Iterator[str]:
@@ -373,12 +387,10 @@ def _choose(config: C, arguments: list[str]) -> tuple[C, list[str]]:
         elif table := next((t for t, _ in tables(config) if dotted.startswith(t + ".")), None):
             name, _, setting = dotted.removeprefix(table + ".").partition(".")
             dotted, change = f"{table}.{name}", {}
-            if not setting:
-                change = (
-                    "off" if (value if equals else arguments.pop(0) if arguments else "") == "off" else {}
-                )
-            else:
+            if setting:
                 rest.append(word)
+            elif (value if equals else arguments.pop(0) if arguments else "") == "off":
+                change = "off"
         else:
             rest.append(word)
         if change is not None:

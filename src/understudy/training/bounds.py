@@ -14,6 +14,23 @@ from understudy.training.process import Precision
 
 S = TypeVar("S")
 """Settings of a training: a dataclass with a field ``loop``."""
+MOST_BATCH = 4096
+"""Faces a step above which a batch is a slip of the finger: what one needs is found out by making it, which
+takes minutes and all memory there is."""
+
+
+def check_batch(batch: int, fewest: int = 1) -> None:
+    """Refuses a number of faces a step that nothing can train with.
+
+    Args:
+        batch: the setting.
+        fewest: that are needed.
+
+    Raises:
+        ConfigError: too few or too many.
+    """
+    if not fewest <= batch <= MOST_BATCH:
+        raise ConfigError(f"batch: wanted {fewest} to {MOST_BATCH} faces a step, got {batch}")
 
 
 @dataclass(frozen=True, kw_only=True)

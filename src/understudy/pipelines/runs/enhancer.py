@@ -21,7 +21,7 @@ from understudy.image.warp import warp
 from understudy.pipelines.runs.mask_faces import Label, check_seeds, draw_faces, split
 from understudy.pipelines.setup import choose_device
 from understudy.training.average import AverageSettings
-from understudy.training.bounds import bounded
+from understudy.training.bounds import bounded, check_batch
 from understudy.training.degrade import Degradation
 from understudy.training.enhance_task import FIGURE, EnhanceFeed, EnhanceTask
 from understudy.training.enhancer import TrainableEnhancer
@@ -74,7 +74,8 @@ class EnhanceTrainSettings:
     """How long, how often to save."""
 
     def __post_init__(self) -> None:
-        for name in ("batch", "patch", "most_faces", "faces_each"):
+        check_batch(self.batch)
+        for name in ("patch", "most_faces", "faces_each"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name}: wanted 1 or more, got {getattr(self, name)}")
         if self.performers < 0 or not 0.0 <= self.held_out < 1.0:

@@ -22,7 +22,7 @@ from understudy.pipelines.runs.crowd import CrowdSettings, kept_crowd
 from understudy.pipelines.setup import choose_device
 from understudy.training.augment import store_side
 from understudy.training.average import AverageSettings
-from understudy.training.bounds import bounded
+from understudy.training.bounds import bounded, check_batch
 from understudy.training.feature_task import FIGURE, FeatureTask
 from understudy.training.loop import LoopSettings, Trainer
 from understudy.training.optim import OptimizerSettings
@@ -52,10 +52,9 @@ class FeatureSettings:
     """How long, how often to save."""
 
     def __post_init__(self) -> None:
-        if self.batch < 2 or self.side < 32 or self.side % 8:
-            raise ConfigError(
-                f"batch and side: wanted 2 or more and a multiple of 8 from 32, got {self.batch}, {self.side}"
-            )
+        check_batch(self.batch, fewest=2)
+        if self.side < 32 or self.side % 8:
+            raise ConfigError(f"side: wanted a multiple of 8 from 32, got {self.side}")
 
 
 def start(settings: FeatureSettings, runs: Path) -> RunFolder:

@@ -18,7 +18,7 @@ from understudy.pipelines.setup import choose_device
 from understudy.segmenters import SEGMENTERS, SegmenterSettings
 from understudy.training.augment import store_side
 from understudy.training.average import AverageSettings
-from understudy.training.bounds import bounded
+from understudy.training.bounds import bounded, check_batch
 from understudy.training.loop import LoopSettings, Trainer
 from understudy.training.mask_augment import MaskAugmentation
 from understudy.training.mask_task import FIGURE, MaskFeed, MaskTask
@@ -64,10 +64,11 @@ class MaskTrainSettings:
     """How long, how often to save."""
 
     def __post_init__(self) -> None:
-        if self.batch < 1 or self.performers < 0 or self.faces_each < 1:
+        check_batch(self.batch)
+        if self.performers < 0 or self.faces_each < 1:
             raise ConfigError(
-                "batch and faces_each: wanted 1 or more, performers 0 or more, got "
-                f"{self.batch}, {self.faces_each} and {self.performers}"
+                "faces_each: wanted 1 or more, performers 0 or more, got "
+                f"{self.faces_each} and {self.performers}"
             )
         for name in ("drawn_share", "held_out"):
             if not 0 <= getattr(self, name) < 1:

@@ -14,7 +14,7 @@ from understudy.models import MODELS, ModelSettings
 from understudy.pipelines.runs.phases import plan
 from understudy.training.augment import Augmentation
 from understudy.training.average import AverageSettings
-from understudy.training.bounds import LoopSettings
+from understudy.training.bounds import LoopSettings, check_batch
 from understudy.training.optim import OptimizerSettings
 from understudy.training.sampling import Sampling
 from understudy.training.task import SwapTaskSettings
@@ -59,8 +59,7 @@ class TrainSettings:
     """What changes on the way: [[phase]] of a recipe, see ``pipelines.phases``."""
 
     def __post_init__(self) -> None:
-        if self.batch < 1:
-            raise ConfigError(f"batch: wanted 1 or more, got {self.batch}")
+        check_batch(self.batch)
         if self.held_out < 0:
             raise ConfigError(f"held_out: wanted 0 or more faces, got {self.held_out}")
         if not 0 <= self.memory <= 1:
