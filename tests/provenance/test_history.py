@@ -9,7 +9,9 @@ import pytest
 
 from understudy.provenance.history import History, every
 from understudy.provenance.keys import KeyStore
-from understudy.provenance.reading import TRUSTED, UNTRUSTED, trusted
+from understudy.provenance.reading import UNTRUSTED, trusted
+
+TRUSTED = "signingCredential.trusted"
 
 
 def results(label: str, success: list[str], failure: list[str]) -> dict[str, Any]:
@@ -59,7 +61,7 @@ def file(
 def test_who_is_vouched_for(
     written: tuple[list[str], list[str]], now: tuple[list[str], list[str]], plate: bool
 ) -> None:
-    assert trusted(file(written, now)) == ({"top", "plate"} if plate else {"top"})
+    assert trusted(file(written, now), "signingCredential") == ({"top", "plate"} if plate else {"top"})
 
 
 def test_a_key_that_was_lost_is_known_by_its_number_in_every_generation(home: Path) -> None:

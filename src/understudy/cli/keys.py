@@ -14,7 +14,7 @@ USAGE = """usage: understudy keys show
        understudy keys backup FILE
        understudy keys restore FILE
        understudy keys rotate [--lost]
-       understudy keys trust CERTIFICATE
+       understudy keys trust CERTIFICATE [--time]
        understudy keys revoked LIST
 
 Every result is signed with a key that is made on this machine at first use and that only you can read.
@@ -26,6 +26,7 @@ Every result is signed with a key that is made on this machine at first use and 
            --lost: the keys got into wrong hands. What they signed is no longer taken for yours, the root is
            new, and the producer signs the consent records again
   trust    take a root certificate of others (a studio's, a broadcaster's) into those you trust
+           --time: it is a timestamp service's; it is believed about the time, and nobody else is through it
   revoked  take the list in which such an issuer says which of its certificates it has revoked (X.509 CRL);
            nothing is fetched, so renew it when show says that it is due
 
@@ -53,8 +54,10 @@ def run(arguments: Sequence[str]) -> int:
         case ["rotate"] | ["rotate", "--lost"]:
             store.rotate(lost="--lost" in arguments)
             _show(store)
-        case ["trust", name]:
-            sys.stdout.write(f"trusted from now on: {store.trust(Path(name))}\n")
+        case ["trust", name] | ["trust", name, "--time"] | ["trust", "--time", name]:
+            path = store.trust(Path(name), time="--time" in arguments)
+            about = " about the time" if "--time" in arguments else ""
+            sys.stdout.write(f"trusted from now on{about}: {path}\n")
         case ["revoked", name]:
             root, about = take_list(store, Path(name))
             sys.stdout.write(f"list of {root}: {about}\n")
@@ -78,6 +81,7 @@ def _show(store: KeyStore) -> None:
     ]
     others = [path for path in store.roots() if path not in store.own_roots()]
     lines += [f"trusted  {path}" for path in others]
+    lines += [f"time     {path}" for path in store.time_roots()]
     lines += [f"overdue  {sentence}" for path in others if (sentence := overdue(path))]
     lines += [f"lost     {serial} since {day}" for serial, day in store.lost().items()]
     sys.stdout.write("\n".join(lines) + "\n")

@@ -120,5 +120,10 @@ def _origin(origin: Origin, depth: int) -> list[tuple[str, str]]:
 def _signed_by(signer: Signer) -> str:
     who = " ".join(filter(None, (signer.name, f"({signer.organisation})" if signer.organisation else "")))
     root = f"vouched for by {signer.root}" if signer.root else signer.revoked or "unknown here"
-    when = f"time confirmed: {signer.time}" if signer.time else "time not confirmed by anybody"
+    if not signer.time:
+        when = "time not confirmed by anybody"
+    elif signer.time_root:
+        when = f"time confirmed: {signer.time}, by {signer.time_by}, vouched for by {signer.time_root}"
+    else:
+        when = f"time not confirmed: {signer.time}, says {signer.time_by or 'a service'}, unknown here"
     return f"{who}, {root}, {when}"

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from understudy.provenance.keys import KeyStore
+from understudy.provenance.keys import KeyStore, pem_text
 from understudy.provenance.reading import DOUBTS, UNTRUSTED, codes_of, since, trusted
 from understudy.provenance.revocation import revoked
 
@@ -30,7 +30,11 @@ class Signer:
     root: str
     """``this installation``, the name of a trusted root's file, or empty."""
     time: str
-    """By a timestamp service; empty without one."""
+    """When, as a timestamp service says; empty without one."""
+    time_by: str = ""
+    """The service's name; it is its own word, unless a root below vouches for it."""
+    time_root: str = ""
+    """The name of the trusted root's file that vouches for the service, or empty: anybody can be one."""
     revoked: str = ""
     """Why the certificate is no longer believed: its issuer revoked it, or its key was lost; or empty."""
 
@@ -61,7 +65,7 @@ class History:
     """The manifests of one file.
 
     Args:
-        found: what the library says under all trusted roots.
+        found: what the library says under all trusted roots, those of timestamp services among them.
         read_under: reads the file again under some roots only.
         store: the trusted roots, and the keys that were lost.
 
@@ -77,19 +81,49 @@ class History:
     ) -> None:
         self.manifests: Mapping[str, Any] = found["manifests"]
         self.active: str = found["active_manifest"]
-        self._since = [(label, code) for label, code, failed in since(found) if failed and code != UNTRUSTED]
+        self._stamps: Mapping[str, Any] = found.get("stamps", {})
+        self._since = [
+            (label, code)
+            for label, code, outcome in since(found)
+            if outcome == "failure" and code != UNTRUSTED
+        ]
         self._lost = store.lost()
-        self._vouched = dict.fromkeys(trusted(found), OWN)
+        self._vouched: dict[str, str] = {}
+        self._timed: dict[str, str] = {}
+        self._revoked: dict[str, str] = {}
+        if trusted(found, "signingCredential") or self._stamps:
+            self._ask(found, read_under, store)
         if found.get("validation_state") == "Invalid":  # whoever is vouched for did not sign it as it is
             self._vouched.pop(self.active, None)
-        self._revoked: dict[str, str] = {}
-        own = store.own_roots()
-        others = [each for each in store.roots() if each not in own] if self._vouched else []
-        for root in others:  # which of them it was, the library does not say
-            for label in trusted(read_under(root.read_text("utf-8")) or {"manifests": {}}):
-                if label in self._vouched:
-                    self._vouched[label] = root.name
-                if why := revoked(root, self._serial(label)):
+
+    def _ask(
+        self,
+        found: Mapping[str, Any],
+        read_under: Callable[[str], Mapping[str, Any] | None],
+        store: KeyStore,
+    ) -> None:
+        """Which root vouches for whom: the library does not say it, so it is asked under each alone."""
+        nothing: Mapping[str, Any] = {"manifests": {}}
+        own, services = store.own_roots(), store.time_roots()
+        others = [each for each in store.roots() if each not in own]
+        if not others and not services:
+            self._vouched = dict.fromkeys(trusted(found, "signingCredential"), OWN)
+            return
+        below_services: set[str] = set()
+        for root in services:
+            under = read_under(pem_text([root])) or nothing
+            self._timed |= dict.fromkeys(trusted(under, "timeStamp"), root.name)
+            below_services |= trusted(under, "signingCredential")
+        for name, roots in (*((each.name, [each]) for each in others), (OWN, own)):
+            if not roots:
+                continue
+            labels = trusted(read_under(pem_text(roots)) or nothing, "signingCredential")
+            if services:  # a timestamp outlives a certificate
+                under = read_under(pem_text([*roots, *services])) or nothing
+                labels |= trusted(under, "signingCredential") - below_services
+            for label in labels:
+                self._vouched[label] = name
+                if name != OWN and (why := revoked(roots[0], self._serial(label))):
                     self._revoked[label] = why
 
     def signer(self, label: str) -> Signer:
@@ -105,6 +139,8 @@ class History:
             serial=serial,
             root="" if gone else self._vouched.get(label, ""),
             time=about.get("time") or "",
+            time_by=_named(self._stamps.get(label, {}).get("certificateInfo", {}).get("subject", {})),
+            time_root=self._timed.get(label, ""),
             revoked=gone,
         )
 
@@ -148,6 +184,12 @@ class History:
 
     def _serial(self, label: str) -> str:
         return self._about(label).get("cert_serial_number") or ""
+
+
+def _named(subject: Mapping[str, str]) -> str:
+    """A certificate's common name and organisation."""
+    name, organisation = subject.get("CN", ""), subject.get("O", "")
+    return f"{name} ({organisation})" if name and organisation else name or organisation
 
 
 def _state(wrong: Sequence[str], signer: Signer | None) -> Literal["intact", "doubtful", "changed"]:

@@ -10,6 +10,7 @@ Layout of ``UNDERSTUDY_HOME/keys`` (open to its owner only):
     lost.txt             serial numbers of certificates whose key got into wrong hands, with the day
     consent/             keys that sign consent records (see ``provenance.consent``)
     trusted/*.pem        further roots that are trusted here: a studio's, a broadcaster's
+    trusted/time/*.pem   roots of timestamp services, which are believed about the time and about nothing else
 
 Nobody outside knows such a root: a stranger's program shows the file as intact and its signer as unknown
 until it is given ``root.pem``, or until the studio signs with a certificate of its own (``SigningSettings``).
@@ -168,8 +169,13 @@ class KeyStore:
                 write_private(there, file.read_bytes())
         shutil.rmtree(fresh)
 
-    def trust(self, certificate: Path) -> Path:
+    def trust(self, certificate: Path, *, time: bool = False) -> Path:
         """Takes a root of others into the trusted ones.
+
+        Args:
+            certificate: the root, PEM.
+            time: it is that of a timestamp service. Whoever else has a certificate below it is not believed,
+                since such roots issue them to anybody.
 
         Raises:
             ConfigError: it is no certificate.
@@ -180,7 +186,9 @@ class KeyStore:
         except (OSError, ValueError) as error:
             raise ConfigError(f"{certificate}: no certificate in PEM ({error})") from None
         private_folder(self.trusted)
-        path = self.trusted / f"{first.fingerprint(hashes.SHA256()).hex()[:16]}.pem"
+        folder = self.trusted / "time" if time else self.trusted
+        private_folder(folder)
+        path = folder / f"{first.fingerprint(hashes.SHA256()).hex()[:16]}.pem"
         durable.write_bytes(path, data)
         return path
 
@@ -198,6 +206,10 @@ class KeyStore:
     def roots(self) -> list[Path]:
         """Every root that is trusted here, our own first."""
         return [*self.own_roots(), *sorted(self.trusted.glob("*.pem"))]
+
+    def time_roots(self) -> list[Path]:
+        """Roots of the timestamp services that are believed here."""
+        return sorted((self.trusted / "time").glob("*.pem"))
 
     def lost(self) -> dict[str, str]:
         """Serial numbers of certificates whose key was lost, with the day when that was said."""

@@ -10,8 +10,9 @@ from typing import Any, Literal
 from understudy.provenance.manifest import media_type
 from understudy.provenance.signer import quiet_context
 
+Outcome = Literal["success", "informational", "failure"]
+OUTCOMES: tuple[Outcome, ...] = ("success", "informational", "failure")
 UNTRUSTED = "signingCredential.untrusted"
-TRUSTED = "signingCredential.trusted"
 WORDS = {
     "assertion.dataHash.mismatch": "the picture or its metadata was changed after signing",
     "assertion.bmffHash.mismatch": "picture, sound or metadata was changed after signing",
@@ -34,7 +35,16 @@ DOUBTS = {"claimSignature.outsideValidity", "signingCredential.expired", "signin
 
 
 def read(path: Path, beside: bytes | None, roots: str) -> dict[str, Any] | None:
-    """The manifests with what the library found out about them; None when there is none."""
+    """The manifests with what the library found out about them; None when there is none.
+
+    Args:
+        path: the file.
+        beside: its manifest, if that is not in the file.
+        roots: trusted certificates, PEM.
+
+    Returns:
+        The library's answer, and besides, as ``stamps``, the timestamp of each manifest by its label.
+    """
     from c2pa import Reader
 
     kind = media_type(path)
@@ -45,51 +55,57 @@ def read(path: Path, beside: bytes | None, roots: str) -> dict[str, Any] | None:
         if reader is None:
             return None
         with reader:
-            return json.loads(reader.json())
+            found = json.loads(reader.json())
+            every = json.loads(reader.crjson()).get("manifests", [])
+    stamps = {each["label"]: (each.get("signature") or {}).get("timeStampInfo") for each in every}
+    return {**found, "stamps": {label: stamp for label, stamp in stamps.items() if stamp}}
 
 
-def codes_of(
-    results: Mapping[str, Any] | None, which: Literal["success", "failure"] = "failure"
-) -> list[str]:
-    """Codes of what is wrong, or right."""
-    return [each["code"] for each in (results or {}).get(which, [])]
+def codes_of(results: Mapping[str, Any] | None) -> list[str]:
+    """Codes of what is wrong."""
+    return [each["code"] for each in (results or {}).get("failure", [])]
 
 
-def since(found: Mapping[str, Any]) -> Iterator[tuple[str, str, bool]]:
+def since(found: Mapping[str, Any]) -> Iterator[tuple[str, str, Outcome]]:
     """What is otherwise with things it was made from than whoever took them in has written down.
 
     Yields:
-        Label of a manifest, a code, and whether that is a failure. The library found these out now; what was
+        Label of a manifest, a code, and what kind of code that is. The library found these out now; what was
         written down is the signer's word.
     """
     for delta in (found.get("validation_results") or {}).get("ingredientDeltas", []):
         yield from _labelled(delta.get("validationDeltas"))
 
 
-def trusted(found: Mapping[str, Any]) -> set[str]:
-    """Labels of the manifests whose signer one of the roots that were given vouches for.
+def trusted(found: Mapping[str, Any], what: Literal["signingCredential", "timeStamp"]) -> set[str]:
+    """Labels of the manifests whose signer, or timestamp, one of the roots that were given vouches for.
 
     The library says it of the file's own manifest, and of others only where the signer of the manifest above
     wrote down otherwise. What was written down counts where nothing speaks against it.
+
+    Args:
+        found: what the library says under these roots.
+        what: the signer or the timestamp.
     """
     results = found.get("validation_results") or {}
     now = [*_labelled(results.get("activeManifest")), *since(found)]
-    told: list[tuple[str, str, bool]] = []
+    told: list[tuple[str, str, Outcome]] = []
     for manifest in found["manifests"].values():
         for each in manifest.get("ingredients", []):
             written = each.get("validation_results") or {}
             told += _labelled(written.get("activeManifest"))
             for delta in written.get("ingredientDeltas", []):
                 told += _labelled(delta.get("validationDeltas"))
-    proved = {label for label, code, failed in now if code == TRUSTED and not failed}
-    said = {label for label, code, failed in told if code == TRUSTED and not failed}
-    return proved | (said - {label for label, code, _ in (*now, *told) if code == UNTRUSTED})
+    yes, no = f"{what}.trusted", f"{what}.untrusted"
+    proved = {label for label, code, outcome in now if (code, outcome) == (yes, "success")}
+    said = {label for label, code, outcome in told if (code, outcome) == (yes, "success")}
+    return proved | (said - {label for label, code, _ in (*now, *told) if code == no})
 
 
-def _labelled(results: Mapping[str, Any] | None) -> Iterator[tuple[str, str, bool]]:
-    for which in ("success", "failure"):
-        for each in (results or {}).get(which, []):
-            yield _label(str(each.get("url", ""))), each["code"], which == "failure"
+def _labelled(results: Mapping[str, Any] | None) -> Iterator[tuple[str, str, Outcome]]:
+    for outcome in OUTCOMES:
+        for each in (results or {}).get(outcome, []):
+            yield _label(str(each.get("url", ""))), each["code"], outcome
 
 
 def _label(url: str) -> str:

@@ -17,7 +17,7 @@ from understudy.errors import UnderstudyError, VideoError
 from understudy.provenance import xmp
 from understudy.provenance.claim import NAMESPACE
 from understudy.provenance.history import OWN, History, Origin, Signer, every
-from understudy.provenance.keys import KeyStore
+from understudy.provenance.keys import KeyStore, pem_text
 from understudy.provenance.labels import file_hash, sidecar_path
 from understudy.provenance.manifest import list_path, manifest_path
 from understudy.provenance.reading import DOUBTS, UNTRUSTED, WORDS, codes_of, read
@@ -148,7 +148,7 @@ def _verify_manifest(path: Path, home: Path | None) -> Answer:
 
     beside = manifest_path(path)
     store = KeyStore(home)
-    roots = "".join(root.read_text("utf-8") for root in store.roots())
+    roots = pem_text([*store.roots(), *store.time_roots()])
     manifest: bytes | None = None
     try:
         found = read(path, None, roots)
