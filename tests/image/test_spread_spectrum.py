@@ -37,13 +37,14 @@ def test_symbols_that_are_put_in_are_heard_equally_well_for_the_energy_given(squ
     symbols = torch.from_numpy(np.random.default_rng(0).choice([-1.0, 1.0], 192).astype(np.float32))
     tolerance = window() * torch.linspace(0.5, 1.5, SIDE)
     energy = 2.0 * SIDE**2
-    amplitudes = spread.amplitudes(square, symbols, tolerance, energy)
+    amplitudes, heard = spread.amplitudes(square, symbols, tolerance, energy)
     pattern = spread.pattern(amplitudes * symbols, tolerance)
     assert 0.75 * energy < float((pattern**2).sum()) < 1.02 * energy
     before = spread.scores(features(square)) * symbols
     after = spread.scores(features(square + pattern)) * symbols
     assert (before > 0).float().mean() < 0.65
     assert after.min() > 0.0
+    assert heard == pytest.approx(float(after.median()), rel=0.25)
     assert after.std() < 0.6 * before.std()
     assert abs(float(pattern.mean())) < 0.01
 
@@ -53,7 +54,7 @@ def test_boosted_symbols_are_heard_better(square):
     boosts = torch.ones(192)
     boosts[:48] = 1.5
     tolerance = torch.ones(SIDE, SIDE)
-    amplitudes = spread.amplitudes(square, symbols, tolerance, 2.0 * SIDE**2, boosts)
+    amplitudes, _ = spread.amplitudes(square, symbols, tolerance, 2.0 * SIDE**2, boosts)
     after = spread.scores(features(square + spread.pattern(amplitudes, tolerance)))
     assert after[:48].mean() > 1.3 * after[48:].mean()
 

@@ -107,6 +107,53 @@ def test_it_survives_strong_compression(marker):
     assert pool.read().number == NUMBER
 
 
+@pytest.fixture(scope="module")
+def panned(marker):
+    """A camera goes over a picture, with grain, marked; then a cut to another one."""
+    random = np.random.default_rng(5)
+
+    def pan(seed, start, count, right, down):
+        wide = clouds(seed, 720, 420)
+        for index in range(count):
+            left, top = right * index, down * index
+            seen = wide[top : top + 288, left : left + 512] + random.normal(0, 2, (288, 512))
+            yield gray_frame(np.clip(np.rint(seen), 16, 235).astype(np.uint8), start + index)
+
+    stamp = marker.begin(NUMBER)
+    plain = [*pan(4, 0, 24, 3, 1), *pan(8, 24, 16, 0, 2)]
+    return plain, [stamp(frame) for frame in plain]
+
+
+def test_the_mark_goes_along_with_a_panning_camera(marker, panned):
+    plain, marked = panned
+    noise = (changes(plain, marked) ** 2).mean((1, 2))
+    assert (10 * np.log10(219**2 / noise) > 44.0).all()
+    pool = gathered(marker, encoded(marked, 28))
+    assert pool.moved
+    reading = pool.read()
+    assert reading.number == NUMBER
+    assert reading.p_value < 1e-9
+    stays, goes = (compare(marker.spread, each, NUMBER).scores.mean() for each in pool.pools())
+    assert goes > 1.4 * stays  # what stays behind is noise to the codec
+
+
+def test_a_pan_that_was_cut_into_is_searched_for(marker, panned):
+    pool = gathered(marker, encoded(panned[1][9:24], 23))
+    assert pool.read().number is None
+    reading = pool.search()
+    assert reading.number == NUMBER
+    assert reading.p_value < 1e-9
+    assert reading.region == (0.0, 0.0, 1.0, 1.0)
+
+
+def test_groups_begin_anew_for_marker_and_reader(marker, monkeypatch, panned):
+    monkeypatch.setattr("understudy.provenance.spread.GROUP", 8)
+    plain = panned[0][:16]
+    first, second = marker.begin(NUMBER), marker.begin(NUMBER)
+    marked = [first(frame) for frame in plain[:8]] + [second(frame) for frame in plain[8:]]
+    assert gathered(marker, encoded(marked, 23)).read().number == NUMBER
+
+
 def test_a_part_of_the_picture_is_found(marker, marked):
     part = (0.02, 0.26, 0.72, 0.96)
     height, width = marked[0].planes[0].shape

@@ -18,6 +18,7 @@ from jaxtyping import Float, Float32
 from torch import Tensor
 
 from understudy.image.masking import halve
+from understudy.image.panning import Shift, rolled
 from understudy.image.spread_spectrum import BAND, BLOCK, BLOCKS, SIDE, Spread, features
 
 SMALLEST = 0.55
@@ -143,6 +144,56 @@ def search(
         refined.append((score, better))
     refined.sort(key=lambda each: -each[0])
     return Found(best=tuple(placement for _, placement in refined), tries=tries)
+
+
+def search_offset(
+    spread: Spread, known: Float[Tensor, " symbols"], squares: Sequence[Float32[np.ndarray, "s s"]]
+) -> tuple[tuple[Shift, ...], int]:
+    """How far a picture that is seen whole must be moved, cyclically, for the pattern to be in its place.
+
+    Args:
+        spread: the key's.
+        known: symbols that every mark has, -1 and 1; 0 for the others.
+        squares: frames, laid over each other.
+
+    Returns:
+        Likely movements right and down, pixels of the square, the likeliest first; and how many were tried.
+    """
+    pattern = spread.pattern(known).numpy()
+    mean = np.stack([_whitened(each) for each in squares]).mean(0, dtype=np.float32)
+    product = np.fft.rfft2(pattern) * np.conj(np.fft.rfft2(mean))
+    heard = np.fft.irfft2(product, s=mean.shape)
+    tries = heard.size
+    step = max(1, len(squares) // _REFINE_FRAMES)
+    some = np.stack(squares[::step][:_REFINE_FRAMES])
+    refined: list[tuple[float, Shift]] = []
+    for _ in range(CANDIDATES):
+        down, across = divmod(int(heard.argmax()), SIDE)
+        near = np.ix_(*((np.arange(place - 1, place + 2) % SIDE) for place in (down, across)))
+        heard[near] = -np.inf
+        score, better, count = _refine_offset(spread, known, some, (float(across), float(down)))
+        refined.append((score, better))
+        tries += count
+    refined.sort(key=lambda each: -each[0])
+    return tuple(shift for _, shift in refined), tries
+
+
+def _refine_offset(spread: Spread, known: Tensor, some: np.ndarray, shift: Shift) -> tuple[float, Shift, int]:
+    """Moves a shift until the known symbols are heard best; gives the score and the number of tries."""
+
+    def heard(where: Shift) -> float:
+        squares = torch.from_numpy(np.stack([rolled(each, where) for each in some]))
+        return spread.correlation(features(squares).sum(0), known)
+
+    score, tries = heard(shift), 1
+    for step in _STEPS:
+        for by in ((-step, 0.0), (step, 0.0), (0.0, -step), (0.0, step)):
+            trial = (shift[0] + by[0], shift[1] + by[1])
+            value = heard(trial)
+            tries += 1
+            if value > score:
+                score, shift = value, trial
+    return score, shift, tries
 
 
 def _apart(peaks: Sequence[tuple[float, Placement]]) -> list[tuple[float, Placement]]:

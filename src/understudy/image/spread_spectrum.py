@@ -127,7 +127,7 @@ class Spread:
         *,
         enough: float = -math.inf,
         most: float | None = None,
-    ) -> Float[Tensor, " symbols"]:
+    ) -> tuple[Float[Tensor, " symbols"], float]:
         """Amplitude of each symbol so that all are heard equally well, for a given energy.
 
         Args:
@@ -140,7 +140,8 @@ class Spread:
             most: sum of squares that it may have then; None: ``energy``.
 
         Returns:
-            0 to ``STRONGEST``, without signs.
+            0 to ``STRONGEST``, without signs; and the score that every symbol has then, times its boost. Below
+            0 even the picture's own share cannot be cancelled.
         """
         features, weights = _weighted(square)
         own = self.gather(features * self.signs) * symbols
@@ -158,7 +159,7 @@ class Spread:
                 high = middle
             else:
                 low = middle
-        return ((low * wanted - own) / gain).clamp(0.0, STRONGEST)
+        return ((low * wanted - own) / gain).clamp(0.0, STRONGEST), low
 
 
 def features(squares: Float[Tensor, "*b s s"]) -> Float[Tensor, "*b n"]:

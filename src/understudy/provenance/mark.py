@@ -26,7 +26,7 @@ from understudy.contracts import Frame
 from understudy.errors import OutputError
 from understudy.provenance.keys import private_folder, require_private, write_private
 from understudy.provenance.marker import WHOLE, Marker, Reading, Region
-from understudy.provenance.spread import SpreadMarker
+from understudy.provenance.spread import GROUP, SpreadMarker
 from understudy.provenance.store import ManifestStore
 from understudy.video.reader import open_reader
 from understudy.weights.home import understudy_home
@@ -37,8 +37,6 @@ SURE = 1e-12
 """A p-value at which looking ends."""
 LOOKS = (16, 48, 128)
 """After how many frames is looked; one that is found early costs little."""
-GROUP = 72
-"""Frames after which the pattern begins anew: a merge renders segments of so many by themselves."""
 _BYTES = 32
 
 

@@ -6,6 +6,9 @@
 * The pattern is *held*: strengths and tolerance follow the picture slowly and begin anew at a cut; where
   the tolerance falls it falls at once. A still pattern does not flicker, and codecs carry what is still from
   frame to frame instead of coding it anew.
+* The pattern *goes along* with a panning camera, as codecs carry the picture: what leaves the square at one
+  side comes in at the other. Whoever reads follows the camera again (``image.panning``). Where detail drowns
+  even a cancelled pattern it stays where it is: then a picture that moves behind it averages out.
 * Frames are *pooled*: features add up over frames before anything is decided.
 
 A marked frame depends on the frames before it since the last ``begin``, and on nothing else.
@@ -24,7 +27,8 @@ from torch import Tensor
 
 from understudy.contracts import Frame
 from understudy.image.masking import FINE, add_to_luma, halve, small_luma, tolerance
-from understudy.image.registration import Placement, place, search
+from understudy.image.panning import Panning, Shift, rolled
+from understudy.image.registration import Placement, place, search, search_offset
 from understudy.image.spread_spectrum import SIDE, Spread, features, window
 from understudy.provenance.codeword import (
     SYMBOLS,
@@ -52,10 +56,13 @@ SYNC_BOOST = 1.5
 """How much better than the others the sync's symbols shall be heard: a crop is found by them alone."""
 CUT = 12.0
 """Mean change of luma between frames, in 1/219, from which a new shot is assumed."""
+GROUP = 72
+"""Frames after which the pattern begins anew: a merge renders segments of so many by themselves."""
 KEPT = 24
 """Frames of which the picture is kept for the search for a crop."""
 REFINED = 6
 """Candidates of that search that are read."""
+_SURE = 1e-12  # a p-value at which a search ends
 _RISE = 1.25  # how far the tolerance may exceed that of the present frame
 
 
@@ -105,35 +112,65 @@ def _standard_boosts() -> Tensor:
     return boosts
 
 
+class _Follower:
+    """Lays the squares of a shot over each other as the camera moves; without ``panning`` it does not."""
+
+    def __init__(self) -> None:
+        self.panning: Panning | None = Panning()
+        self.shift: Shift = (0.0, 0.0)
+        self.change = math.inf
+        self._plain: np.ndarray | None = None
+        self._laid: np.ndarray | None = None
+
+    def __call__(self, square: Float32[np.ndarray, "s s"]) -> Float32[np.ndarray, "s s"]:
+        """A frame's square, moved to where the shot's first one shows the same.
+
+        ``shift`` is how far the picture has moved since then, ``change`` what the frame before did not have:
+        the mean, in 1/219; infinite at a cut.
+        """
+        self.shift = self.panning.follow(square) if self.panning else (0.0, 0.0)
+        laid = rolled(square, (-self.shift[0], -self.shift[1]))
+        self.change = math.inf
+        if self._plain is not None and self._laid is not None:
+            still = float(np.abs(square - self._plain).mean())
+            self.change = min(still, float(np.abs(laid - self._laid).mean()))
+            if self.change > CUT:
+                self.panning, self.shift, self.change, laid = Panning(), (0.0, 0.0), math.inf, square
+                self.panning.follow(square)
+        self._plain, self._laid = square, laid
+        return laid
+
+
 class _Stamp:
     """Marks frames in order."""
 
     def __init__(self, marker: SpreadMarker, number: int) -> None:
         self.marker = marker
         self.symbols = torch.from_numpy(symbols_of(number).astype(np.float32))
-        self._square: np.ndarray | None = None
+        self._follow = _Follower()
         self._tolerance: np.ndarray | None = None
         self._amplitudes: Tensor | None = None
 
     @torch.no_grad()
     def __call__(self, frame: Frame) -> Frame:
-        marker = self.marker
+        marker, follow = self.marker, self._follow
         fine = small_luma(frame, FINE * SIDE, FINE * SIDE)
-        square, allowed = halve(fine), tolerance(fine)
-        change = math.inf if self._square is None else float(np.abs(square - self._square).mean())
-        if change > CUT:
+        square = follow(halve(fine))
+        allowed = rolled(tolerance(fine), (-follow.shift[0], -follow.shift[1])).clip(0.0)
+        if follow.change == math.inf:
             self._tolerance = self._amplitudes = None
-        self._square = square
-        hold = marker.hold ** (1.0 + change / MOVES)
+        hold = marker.hold ** (1.0 + follow.change / MOVES)
         if self._tolerance is not None:
             slow = hold * self._tolerance + (1.0 - hold) * allowed
             allowed = np.minimum(slow, _RISE * allowed)
         self._tolerance = allowed
         where = torch.from_numpy(allowed) * window()
         energy, most = (SIDE**2 * 219.0**2 * 10.0 ** (-level / 10.0) for level in marker.decibels(frame))
-        wanted = marker.spread.amplitudes(
+        wanted, heard = marker.spread.amplitudes(
             torch.from_numpy(square), self.symbols, where, energy, marker.boosts, enough=ENOUGH, most=most
         )
+        if self._amplitudes is None and heard < 0.0:
+            follow.panning = None
         if self._amplitudes is not None:
             wanted = hold * self._amplitudes + (1.0 - hold) * wanted
         self._amplitudes = wanted
@@ -141,57 +178,108 @@ class _Stamp:
         spent = float((pattern**2).sum())
         if spent > most:
             pattern = pattern * (most / spent) ** 0.5
-        return add_to_luma(frame, pattern.numpy())
+        return add_to_luma(frame, rolled(pattern.numpy(), follow.shift))
 
 
 class SpreadGatherer:
-    """Pools the features of frames; see ``Gatherer``."""
+    """Pools the features of frames; see ``Gatherer``.
+
+    They are pooled twice: as the frames are, and as the camera moved since their group began. The second is
+    right where the marker took the camera to move; who reads a file that was cut does not know where its
+    groups begin, so ``search`` looks for that too.
+    """
 
     def __init__(self, spread: Spread) -> None:
         self.spread = spread
         self.frames = 0
         self.looks = 0
         self.pooled: Tensor | None = None
-        self._kept: list[np.ndarray] = []
+        self.carried: Tensor | None = None
+        self.moved = False
+        self._follow = _Follower()
+        self._kept: list[tuple[np.ndarray, Shift]] = []
         self._shape = (1, 1)
+        self._sync = torch.from_numpy(sync_symbols().astype(np.float32))
 
     @torch.no_grad()
     def add(self, frame: Frame) -> None:
         """Takes a frame in."""
+        if self.frames % GROUP == 0:
+            self._follow = _Follower()
         fine = small_luma(frame, FINE * SIDE, FINE * SIDE)
-        heard = features(torch.from_numpy(halve(fine)))
+        square = halve(fine)
+        laid = self._follow(square)
+        heard = features(torch.from_numpy(square))
+        carried = heard
+        if self._follow.shift != (0.0, 0.0):
+            self.moved, carried = True, features(torch.from_numpy(laid))
         self.pooled = heard if self.pooled is None else self.pooled + heard
+        self.carried = carried if self.carried is None else self.carried + carried
         self.frames += 1
         self._shape = (frame.width, frame.height)
         if len(self._kept) < KEPT:
-            self._kept.append(fine)
+            self._kept.append((fine, self._follow.shift))
+
+    def pools(self) -> list[Float[Tensor, " n"]]:
+        """Sums of features in which the mark may be: one, or two where the camera moved."""
+        assert self.pooled is not None, "frames were added"
+        assert self.carried is not None
+        return [self.pooled, self.carried] if self.moved else [self.pooled]
 
     def read(self, known: Collection[int] = ()) -> Reading:
         """Reads the pooled frames, taken for uncropped."""
-        assert self.pooled is not None, "frames were added"
         self.looks += 1
-        return read_pooled(self.spread, self.pooled, known, frames=self.frames, tries=self.looks)
+        pools = self.pools()
+        tries = len(pools) * self.looks
+        readings = [read_pooled(self.spread, each, known, frames=self.frames, tries=tries) for each in pools]
+        return min(readings, key=lambda reading: reading.p_value)
 
     @torch.no_grad()
     def search(self, known: Collection[int] = ()) -> Reading:
-        """Looks for the crop by the sync, then reads at the likeliest places."""
+        """Looks for how far the camera had gone, then for the crop, by the sync; reads at the likeliest places."""
         assert self.pooled is not None, "frames were added"
-        sync = torch.from_numpy(sync_symbols().astype(np.float32))
-        found = search(self.spread, sync, self._kept, self._shape)
-        best: Reading | None = None
-        for candidate in found.best[:REFINED]:
-            pooled = place_all(self._kept, candidate)
-            reading = read_pooled(
-                self.spread,
-                pooled,
-                known,
-                frames=len(self._kept),
-                tries=self.looks + found.tries,
-                placement=candidate,
+        still = [fine for fine, _ in self._kept]
+        laid = [rolled(fine, (-FINE * x, -FINE * y)) for fine, (x, y) in self._kept]
+        readings: list[Reading] = []
+        tries = float(self.looks)
+        if self.moved:
+            tries += self._at_offsets(laid, known, tries, readings)
+        for kept in (still, laid) if self.moved else (still,):
+            if readings and min(reading.p_value for reading in readings) < _SURE:
+                break
+            tries += self._in_crops(kept, known, tries, readings)
+        return min(readings, key=lambda reading: reading.p_value) if readings else self.read(known)
+
+    def _at_offsets(
+        self, laid: Sequence[np.ndarray], known: Collection[int], tries: float, readings: list[Reading]
+    ) -> float:
+        """Reads at likely ways that the camera had gone before the first frame; gives how many were tried."""
+        squares = [halve(fine) for fine in laid]
+        offsets, count = search_offset(self.spread, self._sync, squares)
+        for at in offsets[:REFINED]:
+            pooled = features(torch.from_numpy(np.stack([rolled(each, at) for each in squares]))).sum(0)
+            readings.append(
+                read_pooled(self.spread, pooled, known, frames=len(laid), tries=tries + count + REFINED)
             )
-            if best is None or reading.p_value < best.p_value:
-                best = reading
-        return best if best is not None else self.read(known)
+        return float(count + REFINED)
+
+    def _in_crops(
+        self, kept: Sequence[np.ndarray], known: Collection[int], tries: float, readings: list[Reading]
+    ) -> float:
+        """Reads at likely crops; gives how many were tried."""
+        found = search(self.spread, self._sync, kept, self._shape)
+        for candidate in found.best[:REFINED]:
+            readings.append(
+                read_pooled(
+                    self.spread,
+                    place_all(kept, candidate),
+                    known,
+                    frames=len(kept),
+                    tries=tries + found.tries + REFINED,
+                    placement=candidate,
+                )
+            )
+        return float(found.tries + REFINED)
 
 
 def place_all(kept: Sequence[Float32[np.ndarray, "f f"]], placement: Placement) -> Float[Tensor, " n"]:

@@ -112,7 +112,8 @@ class MergeRights:
         )
         self.mark: MarkStation | None = None
         if not settings.master:
-            from understudy.provenance.mark import GROUP, MarkKeys, MarkStation, number_for
+            from understudy.provenance.mark import MarkKeys, MarkStation, number_for
+            from understudy.provenance.spread import GROUP
 
             secret = MarkKeys().load()
             models = (self.edit.model_hash, *self.cast.get("cast", ()))
