@@ -4,7 +4,8 @@ The first picture is the anchor, and every further one is aligned with it by tra
 blurred squares (Lucas and Kanade 1981, "An iterative image registration technique"), begun where the last one
 was, in which pixels that do not fit count little (Geman and McClure's weights), so that a person who walks
 through the picture is not taken for the camera. Aligning with an anchor instead of the picture before keeps
-errors from adding up. Where too little is left of the anchor's view, the present picture becomes the next one.
+errors from adding up. Where too little is left of the anchor's view, the present picture becomes the next
+one.
 
 A camera that stands still shall give exactly nothing: movement counts only once most of the picture moves.
 """
@@ -82,7 +83,7 @@ class Panning:
         return right, down
 
     def _rest(self, smooth: np.ndarray, shift: Shift) -> tuple[np.ndarray, tuple[slice, slice]] | None:
-        """What differs from the anchor after a shift is taken back, and where; None where too little is seen."""
+        """What differs from the anchor once a shift is taken back, and where; None for too little."""
         assert self._anchor is not None
         side = len(self._anchor)
         parts: list[slice] = []

@@ -140,8 +140,8 @@ class Spread:
             most: sum of squares that it may have then; None: ``energy``.
 
         Returns:
-            0 to ``STRONGEST``, without signs; and the score that every symbol has then, times its boost. Below
-            0 even the picture's own share cannot be cancelled.
+            0 to ``STRONGEST``, without signs; and the score that every symbol has then, times its boost:
+            below 0, not even the picture's own share can be cancelled.
         """
         features, weights = _weighted(square)
         own = self.gather(features * self.signs) * symbols

@@ -236,7 +236,7 @@ class SpreadGatherer:
 
     @torch.no_grad()
     def search(self, known: Collection[int] = ()) -> Reading:
-        """Looks for how far the camera had gone, then for the crop, by the sync; reads at the likeliest places."""
+        """Looks for how far the camera had gone, and for the crop, by the sync; reads at the likeliest."""
         assert self.pooled is not None, "frames were added"
         still = [fine for fine, _ in self._kept]
         laid = [rolled(fine, (-FINE * x, -FINE * y)) for fine, (x, y) in self._kept]
