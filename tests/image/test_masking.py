@@ -3,6 +3,7 @@ from __future__ import annotations
 import dataclasses
 from fractions import Fraction
 
+import cv2
 import numpy as np
 import pytest
 
@@ -63,6 +64,63 @@ def test_nothing_leaves_the_range_of_the_samples(name):
     out = add_to_luma(white, np.full((8, 8), 50.0, np.float32))
     assert out.planes[0].max() == (1 << frame.format.depth) - 1
     assert out.planes[0].dtype == frame.planes[0].dtype
+
+
+def bumps(peak: float, side: int = 32) -> np.ndarray:
+    """A smooth change, as the mark's is."""
+    noise = np.random.default_rng(1).standard_normal((side, side)).astype(np.float32)
+    smooth = cv2.GaussianBlur(noise, (0, 0), 0.9)
+    return smooth * np.float32(peak / np.abs(smooth).max())
+
+
+@pytest.mark.parametrize(("name", "unit"), [("yuv420p", 1.0), ("yuv422p10le", 4.0), ("gray16le", 256.0)])
+@pytest.mark.parametrize("peak", [1.0, 4.0, 25.0])
+def test_a_change_is_stretched_as_with_floats(name, unit, peak):
+    frame = plain(name, 0.5, 160, 90)
+    before = frame.planes[0].astype(np.float64)
+    change = bumps(peak)
+    wanted = cv2.resize(change.astype(np.float64), (160, 90), interpolation=cv2.INTER_CUBIC) * unit
+    off = add_to_luma(frame, change).planes[0] - before - wanted
+    step = peak / 67 * unit
+    assert np.abs(off).max() <= 0.5 + 1.5 * step  # a sample's rounding, and half a step each of two others
+    assert abs(off.mean()) < 0.05 + 0.05 * step
+
+
+def test_nothing_overshoots_what_eight_bits_hold():
+    frame = plain("gray16le", 0.5, 200, 200)
+    change = np.kron(np.where(np.indices((8, 8)).sum(0) % 2, 3.0, -3.0), np.ones((2, 2))).astype(np.float32)
+    wanted = cv2.resize(change.astype(np.float64), (200, 200), interpolation=cv2.INTER_CUBIC) * 256.0
+    assert np.abs(wanted).max() > 1.2 * 256.0 * 3.0
+    off = add_to_luma(frame, change).planes[0] - frame.planes[0].astype(np.float64) - wanted
+    assert np.abs(off).max() <= 0.5 + 1.5 * 256.0 * 3.0 / 67
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_change_changes_nothing(name):
+    frame = plain(name, 0.3)
+    nothing = np.zeros((8, 8), np.float32)
+    np.testing.assert_array_equal(add_to_luma(frame, nothing).planes[0], frame.planes[0])
+
+
+@pytest.mark.parametrize(("wide", "high"), [(1920, 1080), (1280, 720), (1920, 800), (998, 540), (512, 512)])
+def test_a_small_picture_is_the_mean_of_what_it_covers(wide, high):
+    x, y = np.meshgrid((np.arange(wide) + 0.5) / wide, (np.arange(high) + 0.5) / high)
+    picture = 126 + 60 * np.sin(9 * x) * np.cos(7 * y) + 20 * x
+    grey = plain("gray", 0.5, wide, high)
+    small = small_luma(dataclasses.replace(grey, planes=(np.rint(picture).astype(np.uint8),)), 256, 256)
+    x, y = np.meshgrid((np.arange(256) + 0.5) / 256, (np.arange(256) + 0.5) / 256)
+    wanted = 126 + 60 * np.sin(9 * x) * np.cos(7 * y) + 20 * x - 16  # smooth: its mean is its middle
+    np.testing.assert_allclose(small, wanted, atol=1.0)
+    assert abs((small - wanted).mean()) < 0.3
+
+
+def test_grain_is_averaged_over_all_of_a_small_pixel():
+    noise = np.random.default_rng(2).normal(126, 20, (1080, 1920))
+    frame = dataclasses.replace(
+        plain("gray", 0.5, 1920, 1080), planes=(np.rint(noise).clip(0, 255).astype(np.uint8),)
+    )
+    covered = 1920 / 256 * 1080 / 256
+    assert small_luma(frame, 256, 256).std() == pytest.approx(20 / covered**0.5, rel=0.15)
 
 
 def test_detail_hides_more_and_black_and_white_hide_nothing():
