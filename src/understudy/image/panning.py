@@ -31,11 +31,8 @@ THIN = 2
 """Every how many pixels of the blurred square are looked at, each way."""
 _BLOCK = 4
 _CLEAR = 0.6  # mean square by which one answer must fit a block better than the other, units of 1/219 luma
-_TURNS, _STEP, _ENOUGH = (
-    10,
-    5e-3,
-    0.05,
-)  # rounds, the step after which no more are needed, and the largest last one
+_TURNS = 10  # rounds of an alignment, at most
+_STEP, _ENOUGH = 5e-3, 0.05  # pixels: the step that ends it, and the largest that the last one may be
 _EDGE = 2  # pixels at the thinned square's edge that are left out
 
 
