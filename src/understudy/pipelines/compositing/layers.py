@@ -24,6 +24,7 @@ from understudy.contracts import Face, Frame, Segmenter
 from understudy.errors import ShapeError
 from understudy.image.draw import hull_mask
 from understudy.image.warp import crop_frame
+from understudy.pipelines.compositing.beyond import Beyond, outside_of
 from understudy.pipelines.compositing.detail import Moment, apply_detail, enlarge, scaled_face
 from understudy.pipelines.compositing.masks import (
     MaskSettings,
@@ -34,14 +35,13 @@ from understudy.pipelines.compositing.masks import (
     soften_front,
     weigh_regions,
 )
+from understudy.pipelines.compositing.measured import IN_TIME, Averaged, measure_faces, resize
 from understudy.pipelines.compositing.settings import CompositeSettings
 
 _SIZES = (64, 96, 128, 192, 256, 320, 384, 512, 768, 1024)
 """Working sizes; few, so that faces of several frames share one."""
 _AT_ONCE = 1
 """Faces in one batch on a CPU: its caches hold one, and the arithmetic waits for memory, not for calls."""
-_IN_TIME = 128
-"""Side at which masks are averaged over time; what is averaged away is added at the working size."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -56,6 +56,8 @@ class FaceJob:
     """What its face set says of where it is; None for nothing."""
     settings: CompositeSettings | None = None
     """How this face is put in; None for the settings of the call."""
+    beyond: Beyond | None = None
+    """What stands for the part of it that the frame's edge cuts off; None for the last pixels."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -73,26 +75,6 @@ class FaceLayer:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Averaged:
-    """What may be averaged over time."""
-
-    before: Tensor | None
-    """Measurements of the colour transfer before the blend; None for one that cannot be averaged."""
-    after: Tensor | None
-    """Of the one after it."""
-    masks: Tensor | None = None
-    """Contour and front at ``_IN_TIME``; None where they are not averaged."""
-    guide: Tensor | None = None
-    """What the frame shows there."""
-    points: Float32[np.ndarray, "n d"]
-    """Landmarks of the face, as it is pasted."""
-    points_before: Float32[np.ndarray, "n d"] | None = None
-    """Those of the track in the frame before; None where there is none, or nobody looked."""
-    points_after: Float32[np.ndarray, "n d"] | None = None
-    """Those in the next frame."""
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
 class PreparedFace:
     """A face of which everything is known but what its neighbours in time say."""
 
@@ -102,13 +84,15 @@ class PreparedFace:
     settings: CompositeSettings
     matrix: Float64[np.ndarray, "2 3"]
     base: Float[Tensor, "3 s s"]
-    """The frame's own face at the working size."""
+    """The frame's own face at the working size, and beyond the frame what stands for it."""
     swapped: Float[Tensor, "3 o o"]
     """The new face; at the swapper's size where that is smaller."""
     contour: Float[Tensor, "1 s s"]
     """Where the face is."""
     front: Float[Tensor, "1 s s"]
     """1 where nothing stands before it."""
+    inside: Float[Tensor, "1 s s"]
+    """1 within the picture, 0 beyond the frame's edge, where nothing is measured."""
     learned: Float[Tensor, "1 s s"] | None
     """The swapper's mask of the new face."""
     averaged: Averaged
@@ -159,7 +143,7 @@ def prepare_faces(
     for numbers in _groups(list(zip(sizes, chosen, strict=True)), swapped.is_cuda):
         size, how = sizes[numbers[0]], chosen[numbers[0]]
         part = torch.tensor(numbers, device=swapped.device)
-        learned = None if masks is None else _resize(masks[part], size, "bilinear")
+        learned = None if masks is None else resize(masks[part], size, "bilinear")
         mine = [jobs[number] for number in numbers]
         made = _prepare(frames, mine, swapped[part], learned, size, how, coverage, segmenter)
         out.update(zip(numbers, made, strict=True))
@@ -209,17 +193,22 @@ def _prepare(
     """``prepare_faces`` of one group."""
     matrices = [job.face.alignment.crop_matrix(size, coverage) for job in jobs]
     pairs = list(zip(jobs, matrices, strict=True))
-    crops = [crop_frame(frames[job.frame], matrix, size) for job, matrix in pairs]
+    crops = [_plate(frames[job.frame], job, matrix, size) for job, matrix in pairs]
     hulls = [hull_mask(job.face.points, matrix, size)[None] for job, matrix in pairs]
-    base, hull = (torch.from_numpy(np.stack(rows)).to(swapped.device) for rows in (crops, hulls))
+    within = [_inside(frames[job.frame], matrix, size) for job, matrix in pairs]
+    base, hull, inside = (
+        torch.from_numpy(np.stack(rows)).to(swapped.device) for rows in (crops, hulls, within)
+    )
     stored = _stored(pairs, hull, settings.mask)
     contour = join_masks(settings.mask, hull, learned, stored)
     front = front_of(settings.mask, torch.ones_like(hull) if stored is None else stored)
     if settings.mask.person and segmenter is not None:
         front = front * segmenter(base)
     own = min(size, swapped.shape[-1])
-    faces = _resize(swapped, own, "bicubic")
-    averaged = _measure(settings, base, faces, contour, front, [job.face.points for job in jobs])
+    faces = resize(swapped, own, "bicubic")
+    averaged = measure_faces(
+        settings, base, faces, contour, front, front * inside, [job.face.points for job in jobs]
+    )
     return [
         PreparedFace(
             job=job,
@@ -230,11 +219,23 @@ def _prepare(
             swapped=faces[n],
             contour=contour[n],
             front=front[n],
+            inside=inside[n],
             learned=None if learned is None else learned[n, :1],
             averaged=averaged[n],
         )
         for n, (job, matrix) in enumerate(pairs)
     ]
+
+
+def _plate(frame: Frame, job: FaceJob, matrix: np.ndarray, size: int) -> Float32[np.ndarray, "3 s s"]:
+    """The frame's own face, and what stands for it beyond the frame's edge."""
+    crop = crop_frame(frame, matrix, size)
+    return crop if job.beyond is None else job.beyond.fill(crop, matrix)
+
+
+def _inside(frame: Frame, matrix: np.ndarray, size: int) -> Float32[np.ndarray, "1 s s"]:
+    """1 within the picture: what stands beyond its edge, or is repeated there, has no say in colours."""
+    return 1.0 - outside_of(matrix, size, frame.width, frame.height)[None]
 
 
 def _stored(
@@ -254,52 +255,6 @@ def _stored(
     return torch.stack(rows)
 
 
-def _measure(
-    settings: CompositeSettings,
-    base: Tensor,
-    faces: Tensor,
-    contour: Tensor,
-    front: Tensor,
-    points: Sequence[np.ndarray],
-) -> list[Averaged]:
-    """What a frame alone says of its faces.
-
-    Colours are measured and moved at the swapper's own size where that is smaller: contrast is then
-    compared at one sharpness, and there are fewer pixels.
-    """
-    own = faces.shape[-1]
-    first, second = settings.color_transfer, settings.color_transfer_after
-    before = after = masks = guide = None
-    if isinstance(first, StableTransfer) or isinstance(second, StableTransfer):
-        small, mask = _resize(base, own, "bilinear"), _resize(contour * front, own, "bilinear")
-        if isinstance(first, StableTransfer):
-            before = first.measure(faces, small, mask)
-        if isinstance(second, StableTransfer):
-            moved = faces
-            if isinstance(first, StableTransfer) and before is not None:
-                moved = first.apply(faces, before)
-            blended = settings.blend(small, moved, soften(settings.mask, mask))
-            after = second.measure(blended, small, mask)
-    if settings.temporal.mask:
-        # one side for every face, so that those of a track can be averaged when it comes nearer
-        masks = _resize(torch.cat([contour, front], 1), _IN_TIME, "bilinear")
-        guide = _resize(base, _IN_TIME, "bilinear")
-
-    def row(values: Tensor | None, number: int) -> Tensor | None:
-        return None if values is None else values[number]
-
-    return [
-        Averaged(
-            before=row(before, n),
-            after=row(after, n),
-            masks=row(masks, n),
-            guide=row(guide, n),
-            points=points[n],
-        )
-        for n in range(len(faces))
-    ]
-
-
 # ---------------------------------------------------------------------------------------------------- finish
 
 
@@ -310,18 +265,19 @@ def _finish(faces: Sequence[PreparedFace], averaged: Sequence[Averaged]) -> Tens
     contour, front = _in_time(faces, averaged)
     if settings.raw != "no":
         return _raw(faces, contour, front)
-    moved = _recolored(faces, averaged, base, contour * front)
+    inside = torch.stack([face.inside for face in faces])
+    moved = _recolored(faces, averaged, base, contour * front * inside)
     points, matrices = [face.job.face.points for face in faces], [face.matrix for face in faces]
     whole = weigh_regions(settings.mask, soften(settings.mask, contour), points, matrices)
     seen = soften_front(settings.mask, front) if bool((front < 1.0).any()) else None
     mask = whole if seen is None else whole * seen
-    moved = apply_detail(moved, base, mask, _moments(faces, averaged), settings.detail)
+    moved = apply_detail(moved, base, mask * inside, _moments(faces, averaged), settings.detail)
     blended = settings.blend(base, moved, whole)
     if seen is not None:  # the blend's own edge is wide: it would leave much of the old face round a hand
         blended = base.lerp(blended, seen)
     if not isinstance(settings.color_transfer_after, NoTransfer):
         lines = [line.after for line in averaged]
-        again = _transferred(settings.color_transfer_after, blended, lines, base, contour * front)
+        again = _transferred(settings.color_transfer_after, blended, lines, base, contour * front * inside)
         blended = base + (again - base) * mask
     # What is laid over the frame is the blend less the part of the plate that shines through: the plate's own
     # samples then stand for it, instead of samples that went to the crop and back.
@@ -334,7 +290,7 @@ def _in_time(faces: Sequence[PreparedFace], averaged: Sequence[Averaged]) -> tup
     if all(line.masks is None for line in averaged):
         return masks[:, :1], masks[:, 1:]
     changes = [
-        torch.zeros_like(masks[n, :, :1, :1]).expand(2, _IN_TIME, _IN_TIME)
+        torch.zeros_like(masks[n, :, :1, :1]).expand(2, IN_TIME, IN_TIME)
         if line.masks is None or face.averaged.masks is None
         else line.masks - face.averaged.masks
         for n, (face, line) in enumerate(zip(faces, averaged, strict=True))
@@ -377,24 +333,16 @@ def _transferred(
     if isinstance(transfer, NoTransfer):
         return faces
     own = faces.shape[-1]
-    return transfer(faces, _resize(base, own, "bilinear"), _resize(mask, own, "bilinear"))
+    return transfer(faces, resize(base, own, "bilinear"), resize(mask, own, "bilinear"))
 
 
 def _raw(faces: Sequence[PreparedFace], contour: Tensor, front: Tensor) -> Tensor:
     """A whole square, see ``CompositeSettings.raw``."""
     settings, size = faces[0].settings, contour.shape[-1]
     if settings.raw == "face":
-        shown = _resize(torch.stack([face.swapped for face in faces]), size, "bicubic")
+        shown = resize(torch.stack([face.swapped for face in faces]), size, "bicubic")
     elif settings.raw == "mask":
         shown = soften(settings.mask, contour) * soften_front(settings.mask, front)
     else:
         shown = torch.stack([torch.zeros_like(f.contour) if f.learned is None else f.learned for f in faces])
     return torch.cat([shown.expand(-1, 3, -1, -1), torch.ones_like(contour)], dim=1)
-
-
-def _resize(pictures: Tensor, size: int, mode: str) -> Tensor:
-    """To the working size, filtered where it is smaller, clipped to [0, 1]; float32."""
-    pictures = pictures.detach().float()
-    if pictures.shape[-1] != size:
-        pictures = F.interpolate(pictures, (size, size), mode=mode, antialias=True)
-    return pictures.clamp(0.0, 1.0)

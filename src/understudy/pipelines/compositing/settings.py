@@ -64,6 +64,11 @@ class CompositeSettings:
     """Its sharpness, grain and size, between the colours and the blend."""
     temporal: TemporalSettings = field(default_factory=TemporalSettings)
     """What is averaged along a track."""
+    edge: Literal["known", "repeat"] = "known"
+    """What networks are shown of a face that the frame's edge cuts, beyond the edge. ``known``: the stored
+    crop of the same track, or else person, that agrees best with what is seen; where there is none and less
+    than half of the face is seen, the mirror image of that half. ``repeat``: the last pixels, and so they do
+    where nothing is known. Nothing beyond the edge is ever written."""
     raw: Literal["no", "face", "mask", "learned"] = "no"
     """Instead of a composite, lay the whole square over the frame: the swapper's face as it is, the mask
     that would be used, or the swapper's own, in grey."""

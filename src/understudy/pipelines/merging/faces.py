@@ -22,6 +22,7 @@ from understudy.contracts import Face, Frame, Segmenter
 from understudy.faces.faceset import FaceRecord, FaceSet
 from understudy.image.warp import crop_frame
 from understudy.models import ModelSettings
+from understudy.pipelines.compositing.beyond import EdgeFill
 from understudy.pipelines.compositing.compositor import Composited, Compositor, reach_of
 from understudy.pipelines.compositing.layers import FaceJob, FaceLayer
 from understudy.pipelines.compositing.masks import StoredMask
@@ -128,6 +129,7 @@ class SwapStage:
     ) -> None:
         self.swapper, self.faces, self.by_frame = swapper, faces, by_frame
         self.batch, self.settings, self.segmenter = batch, settings, segmenter
+        self._edge_fills: dict[str, EdgeFill] = {}
         self.layers: dict[int, list[FaceLayer]] | None = None
         """Where layers are kept, by frame; None: nowhere."""
         # another swapper's faces may ask for more than this one gives: only its own count
@@ -193,10 +195,13 @@ class SwapStage:
             for record in self.by_frame.get(frame.index, ()):
                 face, how = self.aligned(record), self.settings.of(record)
                 mask = None if how.mask.stored == "ignore" else self._mask(record)
-                jobs.append(FaceJob(frame=place, face=face, mask=mask, settings=how))
-                crops.append(
-                    crop_frame(frame, self.swapper.crop_matrix(face.points), self.swapper.resolution)
+                matrix = self.swapper.crop_matrix(face.points)
+                crop = crop_frame(frame, matrix, self.swapper.resolution)
+                beyond = (
+                    None if how.edge == "repeat" else self._edges(record, frame).find(record, crop, matrix)
                 )
+                jobs.append(FaceJob(frame=place, face=face, mask=mask, settings=how, beyond=beyond))
+                crops.append(crop if beyond is None else beyond.fill(crop, matrix))
         side = self.swapper.resolution
         shown = torch.from_numpy(np.stack(crops)) if crops else torch.zeros(0, 3, side, side)
         return FaceGroup(frames=frames, jobs=jobs, crops=shown, batch=self.batch)
@@ -225,6 +230,17 @@ class SwapStage:
         """The face with its alignment in the swapper's crop mode."""
         face = record.face
         return dataclasses.replace(face, alignment=self.swapper.alignment(face.points))
+
+    def _edges(self, record: FaceRecord, frame: Frame) -> EdgeFill:
+        """Who knows what is beyond the edges of the footage that a face is in."""
+        if record.source not in self._edge_fills:
+
+            def framing(points: np.ndarray, side: int) -> np.ndarray:
+                return self.swapper.alignment(points).crop_matrix(side, self.swapper.settings.coverage)
+
+            size = frame.width, frame.height
+            self._edge_fills[record.source] = EdgeFill(self.faces, record.source, framing, size)
+        return self._edge_fills[record.source]
 
     def _mask(self, record: FaceRecord) -> StoredMask | None:
         """What the face set says of where a face is."""
