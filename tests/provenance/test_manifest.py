@@ -24,8 +24,9 @@ from PIL import Image
 
 from understudy.errors import ConfigError, OutputError
 from understudy.provenance import xmp
+from understudy.provenance.certificates import issue, make_root
 from understudy.provenance.claim import GENERATED, Edit, Mark
-from understudy.provenance.keys import KeyStore, issue, make_root
+from understudy.provenance.keys import KeyStore
 from understudy.provenance.labels import DIGITAL_SOURCE_TYPE
 from understudy.provenance.manifest import (
     list_path,

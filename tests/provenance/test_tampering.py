@@ -29,9 +29,10 @@ from understudy.cli import keys
 from understudy.cli.verify import run
 from understudy.errors import ConfigError, OutputError
 from understudy.provenance import manifest, xmp
+from understudy.provenance.certificates import make_root
 from understudy.provenance.claim import Edit
 from understudy.provenance.history import OWN
-from understudy.provenance.keys import KeyStore, make_root
+from understudy.provenance.keys import KeyStore
 from understudy.provenance.manifest import manifest_path, sign_file
 from understudy.provenance.revocation import overdue, revoked, take_list
 from understudy.provenance.signer import SigningSettings, quiet_context

@@ -113,7 +113,7 @@ def test_a_wrong_answer_is_done_without_and_said(
 
 
 def below(service: TimeService, folder: Path, end: datetime.datetime) -> SigningSettings:
-    """A signer's certificate that the root of a timestamp service has issued, as such roots do for anybody."""
+    """A signer's certificate that the root of a timestamp service issued, as such roots do for anybody."""
     key = ec.generate_private_key(ec.SECP256R1())
     public, above = key.public_key(), service.root_key.public_key()
     certificate = (

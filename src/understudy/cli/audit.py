@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from understudy.errors import ConfigError
+from understudy.provenance.answer import legible
 from understudy.provenance.audit import OWN, AuditLog, Entry
 
 USAGE = """usage: understudy audit show [NUMBER]
@@ -56,7 +57,8 @@ def _line(entry: Entry) -> str:
         for name, value in sorted(data.items())
         if name not in OWN and value not in ("", [])
     )
-    return f"{data.get('number')}  {data.get('time')}  {data['what']:<7} {entry.hash[:12]}  {facts}"
+    line = f"{data.get('number')}  {data.get('time')}  {data['what']:<7} {entry.hash[:12]}  {facts}"
+    return legible(line)
 
 
 def _short(value: object) -> str:

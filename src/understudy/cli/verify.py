@@ -57,8 +57,8 @@ def run(arguments: Sequence[str]) -> int:
         if remark:
             sys.stderr.write(f"{remark}\n")
     if "--json" in flags:
-        data = [answer.as_data() for answer in answers]
-        sys.stdout.write(json.dumps(data, indent=2, ensure_ascii=False) + "\n")
+        data = json.dumps([answer.as_data() for answer in answers], indent=2, ensure_ascii=False)
+        sys.stdout.write(data.encode("utf-8", "backslashreplace").decode() + "\n")  # names that are no text
     else:
         console = Console(highlight=False, soft_wrap=True)  # the answer is the output: not to the errors
         for answer in answers:
@@ -75,7 +75,7 @@ def _logged(answer: Answer) -> str:
 def shown(answer: Answer) -> str:
     """The answer with the markup of ``rich``."""
     headline = f"[bold {COLOURS.get(answer.verdict, 'red')}]{HEADLINES[answer.verdict]}[/]"
-    lines = [f"{headline}  [bold]{escape(answer.path)}[/]"]
+    lines = [f"{headline}  [bold]{escape(legible(answer.path))}[/]"]
     lines += [f"  {escape(legible(reason))}" for reason in answer.reasons]
     lines += [f"  [dim]{escape(name):<11}[/] {escape(text)}" for name, text in facts(answer)]
     return "\n".join(lines)

@@ -95,13 +95,14 @@ class AuditLog:
         with self._alone():
             last = self._last()
             now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+            number: object = last.get("number") if last else 0
             data = {
-                **facts,
-                "number": int(last["number"]) + 1 if last else 1,
+                **_plain(facts),
+                "number": number + 1 if isinstance(number, int) else 1,
                 "time": now.replace("+00:00", "Z"),
                 "what": what,
                 "understudy": __version__,
-                "before": last["hash"] if last else "",
+                "before": _plain(last["hash"]) if last else "",
             }
             digest = _hash(data)
             durable.append_line(self.path, canonical({**data, "hash": digest}).decode(), flush=True)
@@ -200,13 +201,28 @@ def note(what: What, facts: Mapping[str, Any], *, home: Path | None = None) -> t
 
 
 def _hash(data: Mapping[str, Any]) -> str:
-    return hashlib.sha256(canonical(data)).hexdigest()
+    """Of a line; empty for one that no program of ours has written."""
+    try:
+        return hashlib.sha256(canonical(data)).hexdigest()
+    except (ValueError, RecursionError):
+        return ""
+
+
+def _plain(value: Any) -> Any:  # noqa: ANN401  # plain data of any shape
+    """Plain data whose texts can be written: a file's name need not be one."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode()
+    if isinstance(value, Mapping):
+        return {key: _plain(each) for key, each in cast("Mapping[str, Any]", value).items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(each) for each in cast("list[Any]", value)]
+    return value
 
 
 def _record(line: bytes) -> dict[str, Any] | None:
     try:
         data: object = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     if not isinstance(data, dict):
         return None

@@ -25,45 +25,18 @@ import shutil
 import stat
 import tarfile
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID, ObjectIdentifier
+from cryptography.hazmat.primitives import hashes
 
 from understudy import durable
 from understudy.errors import ConfigError, OutputError
+from understudy.provenance.certificates import SigningKey, issue, make_root
 from understudy.weights.home import understudy_home
 
-CLAIM_SIGNING = ObjectIdentifier("1.3.6.1.4.1.62558.2.1")
-"""Key usage of C2PA's trust list; beside ``emailProtection``, which validators take without it."""
-YEARS = 10
-"""A certificate's life. Without a timestamp service a signature holds as long as its certificate."""
-ROOT_YEARS = 30
 _PRIVATE = ("key.pem", "root.key")
 _FILES = ("root.key", "root.pem", "chain.pem", "key.pem")  # in the order of writing: the key comes last
-
-
-@dataclass(frozen=True, kw_only=True)
-class SigningKey:
-    """A key and the certificates that speak for it."""
-
-    key: bytes
-    """PKCS #8 in PEM."""
-    chain: bytes
-    """Certificates in PEM, the signer's first, then those that issued it; without the root."""
-
-    @property
-    def certificate(self) -> x509.Certificate:
-        """The signer's own certificate."""
-        return x509.load_pem_x509_certificates(self.chain)[0]
-
-    @property
-    def algorithm(self) -> str:
-        """The library's word for the kind of signature: es256, es384, es512, ps256, ed25519."""
-        return algorithm_of(self.certificate)
 
 
 class KeyStore:
@@ -95,6 +68,8 @@ class KeyStore:
                 )
         for name in _PRIVATE:
             require_private(self.signing / name)
+        if why := self._declared_lost(self.signing):
+            raise OutputError(f"{self.signing}: {why}, so nothing is signed with it; understudy keys rotate")
         return SigningKey(
             key=(self.signing / "key.pem").read_bytes(), chain=(self.signing / "chain.pem").read_bytes()
         )
@@ -141,8 +116,10 @@ class KeyStore:
     def restore(self, backup: Path) -> None:
         """Puts a backup back; keys that are here now are retired first.
 
+        What was declared lost since the backup was made stays lost.
+
         Raises:
-            ConfigError: the file is no backup of keys.
+            ConfigError: the file is no backup of keys, or its key was declared lost.
         """
         fresh = self.folder.with_name("keys.restored.part")
         shutil.rmtree(fresh, ignore_errors=True)
@@ -155,12 +132,24 @@ class KeyStore:
         if not all((found / name).is_file() for name in _FILES):
             shutil.rmtree(fresh)
             raise ConfigError(f"{backup}: no backup of keys; understudy keys backup FILE makes one")
+        if why := self._declared_lost(found):
+            shutil.rmtree(fresh)
+            raise ConfigError(
+                f"{backup}: {why}: whoever took it can sign with it, so it does not come back. Keep a backup "
+                "of the keys that are here"
+            )
         if self.signing.exists():
             private_folder(self.retired)
             stamp = datetime.datetime.now(datetime.UTC).strftime("%Y%m%dT%H%M%S%f")
             self.signing.rename(self.retired / stamp)
         private_folder(self.folder)
+        lost = {file.read_bytes() for file in (self.folder / "consent").glob("lost.*.key")}
+        for line in _lines(fresh / "keys" / "lost.txt"):
+            if line not in _lines(self.folder / "lost.txt"):
+                durable.append_line(self.folder / "lost.txt", line, flush=True)
         for file in sorted((fresh / "keys").rglob("*")):
+            if file.name.startswith("producer.") and file.read_bytes() in lost:
+                continue
             there = self.folder / file.relative_to(fresh / "keys")
             if file.name == "producer.key" and there.exists() and there.read_bytes() != file.read_bytes():
                 there = there.with_name(f"producer.{os.urandom(4).hex()}.key")  # both are ours
@@ -194,12 +183,9 @@ class KeyStore:
 
     def own_roots(self) -> list[Path]:
         """Roots of the present key and of those before it, each once; none whose keys were lost."""
-        folders = [self.signing, *sorted(self.retired.glob("*"))]
-        files = {file: file.read_bytes() for folder in folders if (file := folder / "root.pem").is_file()}
-        gone = {content for file, content in files.items() if (file.parent / "lost").exists()}
-        first: dict[bytes, Path] = {}
-        for file, content in files.items():
-            if content not in gone:
+        gone, first = self._lost_roots(), dict[bytes, Path]()
+        for folder in self._pairs():
+            if (file := folder / "root.pem").is_file() and (content := file.read_bytes()) not in gone:
                 first.setdefault(content, file)
         return list(first.values())
 
@@ -213,9 +199,26 @@ class KeyStore:
 
     def lost(self) -> dict[str, str]:
         """Serial numbers of certificates whose key was lost, with the day when that was said."""
-        file = self.folder / "lost.txt"
-        lines = file.read_text("utf-8").splitlines() if file.is_file() else []
+        lines = _lines(self.folder / "lost.txt")
         return {words[0]: words[1] for line in lines if len(words := line.split()) == 2}
+
+    def _pairs(self) -> list[Path]:
+        """The present pair's folder and those before it."""
+        return [self.signing, *sorted(self.retired.glob("*"))]
+
+    def _lost_roots(self) -> set[bytes]:
+        """Roots of ours whose keys were lost."""
+        files = [folder / "root.pem" for folder in self._pairs() if (folder / "lost").exists()]
+        return {file.read_bytes() for file in files if file.is_file()}
+
+    def _declared_lost(self, pair: Path) -> str:
+        """Why a pair must not sign: it, or its root's key, was declared lost; empty if it may."""
+        with contextlib.suppress(ValueError, IndexError):  # what is no certificate is told when signing
+            own = x509.load_pem_x509_certificates((pair / "chain.pem").read_bytes())[0]
+            if day := self.lost().get(str(own.serial_number)):
+                return f"its key was declared lost on {day}"
+        gone = (pair / "root.pem").read_bytes() in self._lost_roots()
+        return "its root's key was declared lost" if gone else ""
 
     def _root(self) -> tuple[bytes, bytes] | None:
         try:
@@ -233,104 +236,6 @@ class KeyStore:
             for name in _FILES:
                 (part / name).touch(mode=0o600)
                 durable.fill(part / name, [content[name]])
-
-
-# --------------------------------------------------------------------------------------------- certificates
-
-
-def make_root() -> tuple[bytes, bytes]:
-    """A new root: its key and its certificate, both PEM."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = _name("root")
-    usage = x509.KeyUsage(False, False, False, False, False, True, True, False, False)
-    certificate = (
-        _builder(name, name, key.public_key(), key.public_key(), ROOT_YEARS)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=1), critical=True)
-        .add_extension(usage, critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    return _key_pem(key), certificate.public_bytes(serialization.Encoding.PEM)
-
-
-def issue(root_key: bytes, root: bytes) -> SigningKey:
-    """A new signing key with a certificate that the root issued.
-
-    Args:
-        root_key: the root's key, PEM.
-        root: the root's certificate, PEM.
-    """
-    issuer = serialization.load_pem_private_key(root_key, None)
-    assert isinstance(issuer, ec.EllipticCurvePrivateKey), "our roots are on P-256"
-    above = x509.load_pem_x509_certificate(root)
-    key = ec.generate_private_key(ec.SECP256R1())
-    usage = x509.KeyUsage(True, False, False, False, False, False, False, False, False)
-    purposes = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.EMAIL_PROTECTION, CLAIM_SIGNING])
-    certificate = (
-        _builder(_name("signer"), above.subject, key.public_key(), issuer.public_key(), YEARS)
-        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(usage, critical=True)
-        .add_extension(purposes, critical=False)
-        .sign(issuer, hashes.SHA256())
-    )
-    return SigningKey(key=_key_pem(key), chain=certificate.public_bytes(serialization.Encoding.PEM))
-
-
-def algorithm_of(certificate: x509.Certificate) -> str:
-    """The library's word for the signature that a certificate's key makes.
-
-    Raises:
-        ConfigError: a kind of key that C2PA does not know.
-    """
-    key = certificate.public_key()
-    if isinstance(key, ec.EllipticCurvePublicKey):
-        known = {"secp256r1": "es256", "secp384r1": "es384", "secp521r1": "es512"}
-        if key.curve.name in known:
-            return known[key.curve.name]
-    kind = type(key).__name__.lower()
-    if "rsa" in kind:
-        return "ps256"
-    if "ed25519" in kind:
-        return "ed25519"
-    raise ConfigError(
-        f"certificate: a key of kind {kind} cannot sign; wanted ECDSA (P-256, P-384, P-521), RSA or Ed25519"
-    )
-
-
-def _builder(
-    subject: x509.Name,
-    issuer: x509.Name,
-    key: ec.EllipticCurvePublicKey,
-    issuer_key: ec.EllipticCurvePublicKey,
-    years: int,
-) -> x509.CertificateBuilder:
-    now = datetime.datetime.now(datetime.UTC)
-    return (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(issuer)
-        .public_key(key)
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=1))  # clocks differ
-        .not_valid_after(now + datetime.timedelta(days=365 * years))
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
-        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key), critical=False)
-    )
-
-
-def _name(what: str) -> x509.Name:
-    """A name that tells nothing of the person or the machine."""
-    return x509.Name(
-        [
-            x509.NameAttribute(NameOID.ORGANIZATION_NAME, "understudy, a key of its user's own"),
-            x509.NameAttribute(NameOID.COMMON_NAME, f"understudy {what} {os.urandom(4).hex()}"),
-        ]
-    )
-
-
-def _key_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
-    return key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
 
 
 # --------------------------------------------------------------------------------------------- private files
@@ -364,8 +269,28 @@ def write_private(path: Path, data: bytes) -> None:
 
 
 def pem_text(files: Iterable[Path]) -> str:
-    """Certificates of several files as one text."""
-    return "".join(file.read_text("utf-8") for file in files)
+    """Certificates of several files as one text.
+
+    Raises:
+        ConfigError: one of them is damaged.
+    """
+    out: list[str] = []
+    for file in files:
+        try:
+            content = file.read_bytes()
+            x509.load_pem_x509_certificates(content)
+            out.append(content.decode().rstrip() + "\n")
+        except (OSError, ValueError) as error:
+            raise ConfigError(
+                f"{file}: a trusted certificate that cannot be read ({error}); remove it, or trust it again: "
+                "understudy keys trust CERTIFICATE"
+            ) from None
+    return "".join(out)
+
+
+def _lines(file: Path) -> list[str]:
+    """Lines of a list; what is no text does not hide those that are."""
+    return file.read_text("utf-8", errors="replace").splitlines() if file.is_file() else []
 
 
 def private_folder(path: Path) -> None:

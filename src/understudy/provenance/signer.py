@@ -79,7 +79,8 @@ def open_signer(settings: SigningSettings, timestamp: str = "", home: Path | Non
     """
     from c2pa import C2paError, C2paSignerInfo, C2paSigningAlg, Signer
 
-    from understudy.provenance.keys import KeyStore, SigningKey, algorithm_of, require_private
+    from understudy.provenance.certificates import SigningKey, algorithm_of
+    from understudy.provenance.keys import KeyStore, require_private
 
     if settings.certificate is None:
         pair = KeyStore(home).load()

@@ -102,6 +102,8 @@ def verify(path: Path, *, mark: Look = "as needed", home: Path | None = None) ->
     """
     if not path.exists():
         raise VideoError(f"{path}: there is no such file or folder; check the name")
+    if not (path.is_file() or path.is_dir()):
+        raise VideoError(f"{path}: neither a file nor a folder, so nothing can be read from it")
     if path.is_dir():
         return _with_mark(_verify_folder(path, home), path, mark, home)
     answer = _verify_manifest(path, home)
@@ -249,7 +251,9 @@ def _verify_folder(folder: Path, home: Path | None) -> Answer:
         reason = f"there is no {listing.name} beside it: nothing tells where it comes from"
         return Answer(path=str(folder), verdict="unsigned", reasons=(reason,))
     answer = replace(_verify_manifest(listing, home), path=str(folder))
-    lines = [line.split("  ", 1) for line in listing.read_text("utf-8").splitlines()]
+    if answer.manifest == "none":
+        return answer  # a list that nobody has signed says nothing
+    lines = [line.split("  ", 1) for line in listing.read_text("utf-8", errors="replace").splitlines()]
     listed = {line[1].rpartition("/")[2]: line[0] for line in lines if len(line) == 2}
     here = {file.name: file for file in image_files(folder)}
     reasons = [f"{name} is missing" for name in sorted(listed.keys() - here.keys())]
