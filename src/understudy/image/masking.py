@@ -89,10 +89,10 @@ def tolerance(fine: Float32[np.ndarray, "h w"]) -> Float32[np.ndarray, "h2 w2"]:
     Args:
         fine: luma, ``FINE`` times as fine as the result.
     """
-    mean = cv2.GaussianBlur(fine, (0, 0), 1.5)
-    spread = cv2.GaussianBlur((fine - mean) ** 2, (0, 0), 1.5)
-    detail = np.sqrt(halve(spread))
-    detail = cv2.GaussianBlur(cv2.erode(detail, np.ones((3, 3), np.uint8)), (0, 0), 1.0)
+    mean = cv2.GaussianBlur(fine, (9, 9), 1.5)
+    spread = cv2.GaussianBlur(halve((fine - mean) ** 2), (0, 0), 0.79)  # together as wide as a blur of 1.5
+    detail = cv2.erode(np.sqrt(spread), np.ones((3, 3), np.uint8))
+    detail = cv2.GaussianBlur(detail, (0, 0), 1.0)
     mean = halve(mean)
     clear = _ramp(mean, *_DARK) * (1.0 - _ramp(mean, *_BRIGHT))
     return np.minimum(np.sqrt(FLOOR + detail / DETAIL), HIGHEST) * clear
