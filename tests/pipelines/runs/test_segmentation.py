@@ -281,6 +281,24 @@ def test_apply_goes_on_and_never_writes_over_a_person(faces, run):
     assert set(np.unique(faces.read_mask(painted))) == {7}
 
 
+@pytest.mark.parametrize(("measured", "warned"), [([0.95, 0.08], True), ([0.08, 0.95], False), ([], False)])
+def test_apply_warns_of_a_network_that_was_poor_on_held_out_faces(faces, run, measured, warned):
+    folder = run.parent / "a run"
+    (folder / "swapper").mkdir(parents=True)
+    run.rename(folder / "swapper" / "weights.safetensors")
+    (folder / "recipe.toml").touch()
+    lines = [
+        {"event": "Measured", "step": step, "figures": {"heldout/iou": value}}
+        for step, value in enumerate(measured)
+    ]
+    (folder / "events.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    messages = [event.message for event in mask_apply.apply_masks(folder, faces) if isinstance(event, Warned)]
+    assert len(messages) == warned
+    if warned:
+        assert "a run: on faces that it had not learned from" in messages[0]
+        assert "by 0.08 (intersection over union; 0.9 is good). Look at masks.png" in messages[0]
+
+
 def test_remove_leaves_what_a_person_did(faces, run):
     painted, drawn = faces.records[:2]
     faces.write_mask(painted, np.full((SIZE, SIZE), 7, np.uint8))

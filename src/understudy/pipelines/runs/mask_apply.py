@@ -18,7 +18,7 @@ from jaxtyping import Float32, UInt8
 
 from understudy.contracts import CropMode, Segmenter
 from understudy.errors import FaceSetError
-from understudy.events import Event, Progress, Saved, StageDone, StageStarted
+from understudy.events import Event, Progress, Saved, StageDone, StageStarted, Warned
 from understudy.faces.faceset import FaceRecord, FaceSet
 from understudy.faces.polygons import read_polygons
 from understudy.image.draw import sheet
@@ -28,6 +28,8 @@ from understudy.pipelines.runs.mask_faces import made_by, read_label, write_made
 from understudy.pipelines.runs.segmentation import load_segmenter
 from understudy.pipelines.setup import make_context
 from understudy.provenance.labels import file_hash
+from understudy.training.dashboard import RunReader
+from understudy.training.mask_task import FIGURE
 from understudy.training.preview import write_png
 from understudy.training.rundir import weights_file
 
@@ -35,6 +37,8 @@ STAGE = "masks"
 SHEET = "masks.png"
 """The sheet's name in the face set."""
 _SHOWN, _ACROSS, _SIDE = 36, 9, 160
+_POOR = 0.8
+"""Intersection over union on held-out faces below which masks leave out what a person sees at once."""
 
 
 def everybody(faces: FaceSet) -> list[FaceRecord]:
@@ -71,6 +75,7 @@ def apply_masks(
         raise FaceSetError(f"{faces.path} has no face; extract some")
     todo = [record for record in records if _is_due(faces, record, again=again)]
     done = len(records) - len(todo)
+    yield from _remark(weights_file(place))
     yield StageStarted(stage=STAGE, detail=f"{faces.path.name}", total=len(records), unit="faces")
     started = time.monotonic()
     for first in range(0, len(todo), batch):
@@ -84,6 +89,20 @@ def apply_masks(
     yield from show_masks(faces)
     summary = {"masks": len(todo), "left_as_they_were": done, "folder": str(faces.path / "masks")}
     yield StageDone(stage=STAGE, summary=summary, skipped=not todo)
+
+
+def _remark(weights: Path) -> Iterator[Event]:
+    """Warns of a segmenter that was poor on faces that it had not learned from, as far as its run says."""
+    run = weights.resolve().parent.parent
+    if not (run / "recipe.toml").is_file():
+        return
+    measured = RunReader(run).read(time.time()).figures.get(FIGURE)
+    if measured and measured[-1][1] < _POOR:
+        yield Warned(
+            message=f"{run.name}: on faces that it had not learned from, this network's masks overlapped the "
+            f"right ones by {measured[-1][1]:.2f} (intersection over union; 0.9 is good). Look at {SHEET} "
+            "before you use them; label more faces or train longer"
+        )
 
 
 def _is_due(faces: FaceSet, record: FaceRecord, *, again: bool) -> bool:
