@@ -44,9 +44,9 @@ def test_an_exported_model_carries_card_and_chain(swapper: Path, tmp_path: Path)
     events = list(export(swapper, output))
     assert not any(isinstance(event, Warned) for event in events)
     assert sorted(path.name for path in tmp_path.iterdir()) == [
-        "model.md",
         "model.safetensors",
         "model.safetensors.c2pa",
+        "model.safetensors.md",
     ]
     answer = verify(output)
     assert (answer.verdict, answer.manifest) == ("intact", "beside")
@@ -56,7 +56,7 @@ def test_an_exported_model_carries_card_and_chain(swapper: Path, tmp_path: Path)
     assert answer.consent["records"] == [digest]
     assert read_audit(output) == AuditLog().head()
     assert [origin.hash for origin in answer.origins] == ["cd" * 32, "cd" * 32]
-    card = (tmp_path / "model.md").read_text()
+    card = (tmp_path / "model.safetensors.md").read_text()
     assert digest in card
     assert "A. Person" not in card + output.read_bytes().decode("latin-1")
     assert said_by_model(output) == consented.said()
@@ -81,10 +81,10 @@ def test_whatever_was_exported_is_found_for_purging(swapper: Path, tmp_path: Pat
         manifest.unlink()  # the files themselves say it too; DeepFaceLab's say it in their manifests only
     found = list(derived(consented.said()["source"]["record"], tmp_path))
     assert {each.path.name: each.kind for each in found if each.path.parent == tmp_path} == {
-        "a.md": "model card",
+        "a.onnx.md": "model card",
         "a.onnx": "model",
         "b.dfm": "model",
-        "c.md": "model card",
+        "c.safetensors.md": "model card",
         "c.safetensors": "model",
     }
     assert len([each for each in found if each.path.parent.name == "model"]) == 5
@@ -102,7 +102,7 @@ def test_without_a_record_it_is_exported_and_said(swapper: Path, tmp_path: Path)
     answer = verify(output)
     assert answer.consent is not None
     assert (answer.consent["lane"], answer.verdict) == ("none", "intact")
-    assert '| consent | "none" |' in (tmp_path / "model.md").read_text()
+    assert '| consent | "none" |' in (tmp_path / "model.safetensors.md").read_text()
 
 
 def test_what_a_record_does_not_permit_is_refused(swapper: Path, tmp_path: Path) -> None:
@@ -179,16 +179,16 @@ def test_killed_round_the_signature_nothing_has_the_name(
 
 
 def test_a_page_of_the_users_is_not_replaced_by_a_card(swapper: Path, tmp_path: Path) -> None:
-    (tmp_path / "model.md").write_text("what I think of it")
+    (tmp_path / "model.safetensors.md").write_text("what I think of it")
     with pytest.raises(OutputError, match="is no model card"):
         list(export(swapper, tmp_path / "model.safetensors"))
-    assert (tmp_path / "model.md").read_text() == "what I think of it"
+    assert (tmp_path / "model.safetensors.md").read_text() == "what I think of it"
     (tmp_path / "folder.onnx").mkdir()
     with pytest.raises(OutputError, match="is a folder"):
         list(export(swapper, tmp_path / "folder.onnx"))
     with pytest.raises(OutputError, match="is the model itself"):
         list(export(swapper, swapper / "weights.safetensors"))
-    assert names_of(tmp_path) == {"model.md", "folder.onnx"}
+    assert names_of(tmp_path) == {"model.safetensors.md", "folder.onnx"}
 
 
 def test_what_is_no_swapper_is_said(tmp_path: Path) -> None:

@@ -109,7 +109,7 @@ def test_the_file_and_its_card_say_what_it_is(df):
     assert len(said["weights_sha256"]) == 64
     assert proto.opset_import[0].version >= 17
     assert proto.graph.input[0].type.tensor_type.shape.dim[0].dim_param
-    card = (folder / "a.md").read_text("utf-8")
+    card = (folder / "a.onnx.md").read_text("utf-8")
     for text in said.values():
         assert text in card
     code = card.partition("```python\n")[2].partition("```")[0]

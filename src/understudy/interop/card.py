@@ -66,6 +66,11 @@ class Card:
         )
 
 
+def card_of(output: Path) -> Path:
+    """Where the card of an exported file lies; each has its own: ``a.onnx.md`` beside ``a.dfm.md``."""
+    return output.with_name(f"{output.name}.md")
+
+
 def write_with_card(
     output: Path, pieces: Iterable[bytes | memoryview], size: int, card: Card, finish: Finish | None = None
 ) -> tuple[Path, Path]:
@@ -75,7 +80,7 @@ def write_with_card(
         output: the model's file; its folder is made.
         pieces: its content.
         size: its bytes.
-        card: put beside it with the ending ``.md``.
+        card: put beside it, see ``card_of``.
         finish: signs both while they have temporary names.
 
     Returns:
@@ -86,7 +91,7 @@ def write_with_card(
     """
     with durable.explained(output):
         output.parent.mkdir(parents=True, exist_ok=True)
-    page = output.with_suffix(".md")
+    page = card_of(output)
     with durable.new_file(output, size=size) as model:
         durable.fill(model, pieces)  # outside the card's block: a full disk is said of the model
         with durable.new_file(page) as text:

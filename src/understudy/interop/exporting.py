@@ -9,7 +9,7 @@ from typing import Literal
 from understudy import config, durable
 from understudy.errors import CheckpointError, ConfigError, OutputError, PluginError
 from understudy.events import Event, Saved, StageDone, StageStarted
-from understudy.interop.card import HEADING, Card, describe, write_with_card
+from understudy.interop.card import HEADING, Card, card_of, describe, write_with_card
 from understudy.interop.deepfacelab import write_model
 from understudy.interop.export_rights import ExportRights
 from understudy.interop.onnx import Precision, export_onnx
@@ -75,7 +75,7 @@ def _require_free(output: Path, weights: Path) -> None:
         raise OutputError(f"{output}: is a folder; wanted the name of a file to write, or name another")
     if output.resolve() == weights.resolve():
         raise OutputError(f"{output}: is the model itself; name another file")
-    page = output.with_suffix(".md")
+    page = card_of(output)
     if page.is_dir():
         raise OutputError(f"{page}: is a folder; the card is to have that name, so name another file")
     if page.is_file() and not page.read_bytes().startswith(HEADING.encode()):

@@ -139,7 +139,7 @@ def export_onnx(
     precision: Precision = "fp32",
     finish: Finish | None = None,
 ) -> Iterator[Event]:
-    """Writes ``output`` and, beside it, its model card with the ending ``.md``.
+    """Writes ``output`` and, beside it, its model card, see ``card.card_of``.
 
     Args:
         place: a run, its ``swapper`` folder, or the weights in it.
