@@ -26,7 +26,8 @@ from typing import BinaryIO
 
 from understudy.errors import OutputError
 
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) if hasattr(errno, "EDQUOT") else (errno.ENOSPC, errno.EFBIG)
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) if hasattr(errno, "EDQUOT") else (errno.ENOSPC, errno.EFBIG)
+"""What the system says of a disk without room."""
 _counter = itertools.count(1)
 
 
@@ -323,22 +324,20 @@ def explained(path: Path, size: int = 0, within: Path | None = None) -> Generato
     try:
         yield
     except OSError as error:
-        ours = error.errno in _FULL or within is None or str(error.filename).startswith(str(within))
+        ours = error.errno in FULL or within is None or str(error.filename).startswith(str(within))
         if not ours:
             raise
         raise OutputError(_reason(path, size, error)) from error
 
 
 def _reason(path: Path, size: int, error: OSError) -> str:
-    if error.errno in _FULL:
+    if error.errno in FULL:
         wanted = f"{_amount(size)} are needed" if size else "more room is needed"
         try:
             room = f" and {_amount(shutil.disk_usage(path.parent).free)} are free"
         except OSError:
             room = ""
-        return (
-            f"{path}: the disk is full ({wanted}{room}); make room and run the same command again: it goes on"
-        )
+        return f"{path}: the disk is full ({wanted}{room}); make room and try again"
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return f"{path}: not allowed to write there ({error.strerror}); change that or choose another place"
     if error.errno in (errno.ENOENT, errno.ENOTDIR):

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from understudy import durable
 from understudy.cli import show
 from understudy.cli.main import main
 from understudy.cli.words import merge_command, require_folder
@@ -68,6 +69,22 @@ def test_ctrl_c_promises_only_what_is_so(said, monkeypatch, command, words):
     assert main([command]) == 130
     assert words in said.getvalue()
     assert len(said.getvalue().splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [("merge", "goes on from here"), ("train", "with --run FOLDER goes on"), ("evaluate", "begins anew")],
+)
+def test_a_full_disk_promises_only_what_is_so(said, monkeypatch, tmp_path, command, words):
+    def fill(_: object) -> None:
+        with durable.explained(tmp_path / "a.bin", 12_000_000):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(importlib, "import_module", lambda _: types.SimpleNamespace(run=fill))
+    assert main([command]) == 1
+    assert "the disk is full (12.0 MB are needed" in said.getvalue()
+    assert "make room and try again. " in said.getvalue()
+    assert words in said.getvalue()
 
 
 def test_ctrl_c_while_modules_load_ends_the_process_at_once(monkeypatch):

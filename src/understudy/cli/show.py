@@ -19,6 +19,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 
 from understudy import events
+from understudy.durable import FULL
 from understudy.errors import UnderstudyError
 
 PLAIN_EVERY = 15.0
@@ -35,12 +36,13 @@ def guarded(command: Callable[[], int], *, stopped: str = "") -> int:
 
     Args:
         command: what is run.
-        stopped: a sentence on what Ctrl-C leaves behind.
+        stopped: a sentence on what Ctrl-C, or a full disk, leaves behind.
     """
     try:
         return command()
     except UnderstudyError as error:
-        return _refuse(str(error))
+        full = isinstance(error.__cause__, OSError) and error.__cause__.errno in FULL
+        return _refuse(f"{error}. {stopped}".rstrip() if full else str(error))
     except KeyboardInterrupt:
         console.print(f"[yellow]stopped.[/] {stopped}".rstrip())
         return 130

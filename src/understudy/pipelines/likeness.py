@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -65,7 +66,7 @@ def leave_strangers_out(
         yield Warned(
             message=f"{face_set.name} was not compared with the reference pictures of record {standing.id}, "
             "since they are not where they were: understudy consent attach "
-            f"{face_set} --record {standing.id} --references PICTURE …"
+            f"{shlex.quote(str(face_set))} --record {standing.id} --references PICTURE …"
         )
         return
     try:
