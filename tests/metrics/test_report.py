@@ -175,6 +175,16 @@ def test_curves_of_little(x, y, logarithmic):
     assert "nan" not in one_curve(x, y, logarithmic)
 
 
+@pytest.mark.parametrize("logarithmic", [False, True])
+def test_a_curve_of_one_point_is_a_dot_over_its_own_place(logarithmic: bool):
+    svg = one_curve([100.0, 200.0], [0.5, float("nan")], logarithmic)
+    dot = re.search(r'<circle class="bar curve0" cx="([^"]+)" cy="[^"]+" r="4"/>', svg)
+    ticks = re.findall(r'<text x="([^"]+)" y="274.0" text-anchor="middle">([^<]+)<', svg)
+    assert dot is not None
+    assert ticks == [(dot[1], "100")]
+    assert "<circle" not in one_curve([100.0, 200.0], [0.5, 0.6], logarithmic)
+
+
 def test_a_logarithmic_axis_leaves_zero_out():
     svg = one_curve([0, 1, 2, 3], [0.0, 0.01, 1.0, 100.0], logarithmic=True)
     points = re.search(r'class="line curve0" points="([^"]+)"', svg)[1].split()

@@ -54,6 +54,8 @@ def chart_svg(chart: Chart) -> str:
     every = np.concatenate(filled)
     x_low, x_high = _span(float(every[:, 0].min()), float(every[:, 0].max()))
     x_ticks = round_ticks(x_low, x_high, 8)
+    if np.ptp(every[:, 0]) == 0:  # the width round a single place is invented: no steps 50 and 150 there
+        x_ticks = [float(every[0, 0])]
     low, high = _span(float(every[:, 2].min()), float(every[:, 3].max()))
     y_ticks = round_ticks(low, high, 5)
     if chart.logarithmic:  # values are exponents here
@@ -81,6 +83,9 @@ def chart_svg(chart: Chart) -> str:
             mean = [f"{across(x):.1f},{down(y):.1f}" for x, y, _, _ in line]
             out.append(f'<polygon class="band curve{number % 6}" points="{" ".join(upper + lower)}"/>')
             out.append(f'<polyline class="line curve{number % 6}" points="{" ".join(mean)}"/>')
+        if len(line) == 1:  # a line of one point is not drawn
+            x, y = across(line[0, 0]), down(line[0, 1])
+            out.append(f'<circle class="bar curve{number % 6}" cx="{x:.1f}" cy="{y:.1f}" r="4"/>')
     out.append("</svg>")
     return "\n".join(out)
 
