@@ -7,7 +7,14 @@ import torch
 
 from understudy.errors import CheckpointError, OutputError
 from understudy.events import Progress
-from understudy.training.rundir import RunFolder, SwapperFiles, load_swapper_files, make_origin, save_swapper
+from understudy.training.rundir import (
+    RunFolder,
+    SwapperFiles,
+    load_swapper_files,
+    make_origin,
+    require_weights,
+    save_swapper,
+)
 
 
 def new(path):
@@ -93,10 +100,28 @@ def test_swapper_written_and_read(tmp_path):
     assert 'model = "df"' in (tmp_path / "swapper" / "swapper.toml").read_text()
 
 
+def test_a_swapper_that_is_not_there_is_said_with_those_that_are(tmp_path):
+    trained, begun = new(tmp_path / "runs"), new(tmp_path / "runs")
+    files = SwapperFiles(model="df", settings={}, weights={"a": torch.ones(2)}, step=5)
+    save_swapper(trained.swapper, files)
+    for wrong in (tmp_path / "runs" / "nosuch", tmp_path / "nosuch"):
+        with pytest.raises(CheckpointError) as caught:
+            require_weights(wrong)
+        assert f"{wrong}: there is no such run or swapper" in str(caught.value)
+        assert f"(there are: {trained.path})" in str(caught.value)
+    with pytest.raises(CheckpointError, match=r"no weights are here; .*there are: "):
+        require_weights(tmp_path / "runs")
+    with pytest.raises(CheckpointError, match="has saved no swapper yet"):
+        require_weights(begun.path)
+    with pytest.raises(CheckpointError, match="none is near that name"):
+        require_weights(tmp_path / "else" / "where")
+    assert require_weights(trained.path) == trained.swapper / "weights.safetensors"
+
+
 def test_swapper_that_is_none(tmp_path):
     from understudy.training.tensors import write_tensors
 
-    with pytest.raises(CheckpointError, match="cannot be read"):
+    with pytest.raises(CheckpointError, match="no weights are here"):
         load_swapper_files(tmp_path)
     write_tensors(tmp_path / "weights.safetensors", {"a": torch.rand(3)}, {})
     with pytest.raises(CheckpointError, match="not of a swapper"):

@@ -10,7 +10,6 @@ from understudy import config
 from understudy.cli.show import console, follow
 from understudy.errors import ConfigError
 from understudy.faces.faceset import FaceSet
-from understudy.pipelines.footage import require_free_folder
 from understudy.pipelines.merging.merge import MergeSettings, look, merge
 from understudy.pipelines.merging.plan import PLAN_NAME, MergePlan, find_plan, write_plan
 from understudy.pipelines.merging.preview import parse_trial
@@ -75,7 +74,6 @@ def run(arguments: Sequence[str]) -> int:
     if command.preview or trials:
         follow(look(*what, persons=command.persons, plan=plan, frames=frames, trials=trials))
     else:
-        require_free_folder(command.output)
         follow(merge(*what, persons=command.persons, plan=plan, frames=frames))
     return 0
 

@@ -26,7 +26,7 @@ from understudy.faces.faceset import FaceSet
 from understudy.faces.tracks import Tracker
 from understudy.image.color import frame_to_rgb8
 from understudy.pipelines.extract import ExtractSettings, describe_picture, extract
-from understudy.pipelines.footage import open_footage, require_free_folder
+from understudy.pipelines.footage import open_footage
 from understudy.pipelines.merging.faces import SameForAll, check_model
 from understudy.pipelines.merging.merge import MergeSettings, check_merge, merge
 from understudy.pipelines.merging.plan import MergePlan, find_plan
@@ -172,7 +172,6 @@ class _Job:
         self.time_limit, self.steps = time_limit, steps
         self.sources = [open_footage(path).info for path in settings.source]
         self.info: VideoInfo = open_footage(self.target, settings.merge.footage).info
-        require_free_folder(self.output)
         self.remarks = check_merge(self.target, self.output, self.info, settings.merge)
         composite, path = settings.merge.composite, find_plan([self.folder])
         chosen = MergePlan.read(path).for_faces(composite) if path else SameForAll(composite)

@@ -255,6 +255,37 @@ def weights_file(place: Path) -> Path:
     return place / "weights.safetensors" if place.is_dir() else place
 
 
+def require_weights(place: Path) -> Path:
+    """``weights_file`` of what a person named, if it is there.
+
+    Raises:
+        CheckpointError: it is not; the message lists what lies near that name.
+    """
+    file = weights_file(place)
+    if file.is_file():
+        return file
+    if (place / "recipe.toml").is_file():
+        raise CheckpointError(f"{place}: this run has saved no swapper yet; train it further")
+    what = "no weights are here" if place.exists() else "there is no such run or swapper"
+    near = _trained_near(place)
+    there = f"there are: {', '.join(map(str, near))}" if near else "none is near that name"
+    raise CheckpointError(
+        f"{place}: {what}; wanted a run that has saved a swapper, the swapper folder in it, or its "
+        f"weights.safetensors ({there})"
+    )
+
+
+def _trained_near(place: Path, most: int = 6) -> list[Path]:
+    """Runs with weights in the place and beside it, those that were begun last first."""
+    found = {
+        file.parent.parent
+        for folder in (place, place.parent)
+        for runs in (folder, folder / "runs")
+        for file in runs.glob("*/swapper/weights.safetensors")
+    }
+    return sorted(found, key=lambda run: run.name, reverse=True)[:most]
+
+
 def load_swapper_files(folder: Path) -> SwapperFiles:
     """What ``save_swapper`` wrote, verified.
 
@@ -264,7 +295,7 @@ def load_swapper_files(folder: Path) -> SwapperFiles:
     Raises:
         CheckpointError: missing, torn, altered or of another version.
     """
-    file = weights_file(folder)
+    file = require_weights(folder)
     weights, metadata = read_tensors(file)
     try:
         about: dict[str, Any] = json.loads(metadata["swapper"])

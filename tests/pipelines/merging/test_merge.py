@@ -70,6 +70,14 @@ def test_every_frame_is_there_and_swapped(footage, whole):
     assert told["frames_by_number_of_faces"] == {"1": FRAMES}
 
 
+def test_pictures_are_not_poured_into_a_folder_of_other_things(footage, tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "letter.txt").write_text("dear")
+    with pytest.raises(OutputError, match=r"mine holds letter\.txt, so it is no folder of pictures"):
+        run(footage, tmp_path / "mine")
+    assert [path.name for path in (tmp_path / "mine").iterdir()] == ["letter.txt"]
+
+
 @pytest.fixture
 def eager(monkeypatch):
     """Progress is told at every frame."""

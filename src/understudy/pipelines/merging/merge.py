@@ -36,7 +36,7 @@ from understudy.pipelines.merging.workers import render_in_processes
 from understudy.pipelines.setup import fetch_weights, one_thread
 from understudy.provenance.labels import container_tags, file_hash, fingerprint, write_sidecar
 from understudy.segmenters import SEGMENTERS
-from understudy.training.rundir import weights_file
+from understudy.training.rundir import require_weights, weights_file
 from understudy.video.info import VideoInfo
 from understudy.video.join import join_parts
 from understudy.video.writer import is_folder
@@ -92,7 +92,7 @@ def merge(
     durable.sweep(output.resolve().parent)  # what calls left there that were killed
     info = yield from _checked_footage(target, output, settings, frames)
     chosen = _checked(faces.choose(_persons(faces, persons, plan)), target)
-    weights, cast = weights_file(swapper_folder), _cast(chosen, target, plan)
+    weights, cast = require_weights(swapper_folder), _cast(chosen, target, plan)
     rights = MergeRights(weights, target, chosen, output, info, settings, frames[0], cast)
     yield from rights.begin()
     order = RenderOrder(
@@ -200,7 +200,7 @@ def look(
     """
     one_thread()
     swapper_folder = _swapper(swapper_folder)
-    remark = remark_on_pictures(weights_file(swapper_folder), settings.source_faces)
+    remark = remark_on_pictures(require_weights(swapper_folder), settings.source_faces)
     chosen = _checked(faces.choose(_persons(faces, persons, plan)), target)
     order = RenderOrder(
         swapper=swapper_folder,
@@ -287,7 +287,7 @@ def _cast(faces: FaceSet, target: Path, plan: MergePlan | None) -> list[Path]:
         return []
     records = (record for found in faces.for_merging(target.name).values() for record in found)
     places = dict.fromkeys(map(plan.swapper_of, records))
-    return [weights_file(place) for place in places if place is not None]
+    return [require_weights(place) for place in places if place is not None]
 
 
 def _check_frames(frames: tuple[int, int | None], info: VideoInfo) -> Iterator[Event]:

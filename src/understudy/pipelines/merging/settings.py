@@ -11,7 +11,7 @@ from typing import Any, Protocol, runtime_checkable
 from understudy.contracts import Frame
 from understudy.errors import ConfigError
 from understudy.pipelines.compositing.composite import CompositeSettings
-from understudy.pipelines.footage import FootageSettings
+from understudy.pipelines.footage import FootageSettings, require_free_folder
 from understudy.provenance.breaks import LabelBreaks
 from understudy.provenance.rights import Label
 from understudy.provenance.signer import SigningSettings
@@ -109,10 +109,12 @@ def check_merge(target: Path, output: Path, info: VideoInfo, settings: MergeSett
     """Refuses what cannot end well, before any work; gives what will be lost, a sentence each.
 
     Raises:
-        OutputError: the output cannot be written, or cannot hold the target's sound.
+        OutputError: the output cannot be written, cannot hold the target's sound, or is a folder of other
+            things than pictures.
         ConfigError: output and target are one file.
     """
     if output.resolve() == target.resolve():
         raise ConfigError(f"output {output} is the target itself; choose another name")
+    require_free_folder(output)
     sound = info.path if info.has_tracks else None
     return check_output(output, info, settings.encode, sound_from=sound)
