@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from understudy.errors import ConfigError
-from understudy.provenance.answer import legible
 from understudy.provenance.audit import OWN, AuditLog, Entry
+from understudy.provenance.legible import legible
 
 USAGE = """usage: understudy audit show [NUMBER]
        understudy audit check [FILE …]

@@ -13,20 +13,11 @@ from understudy import config
 from understudy.cli.show import follow
 from understudy.errors import ConfigError, ConsentError
 from understudy.provenance import references, standing
-from understudy.provenance.consent import (
-    Agreement,
-    ConsentStore,
-    Disclosure,
-    Permission,
-    Record,
-    Role,
-    load_key,
-    make_key,
-    new_record,
-    sign,
-)
+from understudy.provenance.consent import ConsentStore, load_key, make_key, new_record, sign
 from understudy.provenance.labels import file_hash
+from understudy.provenance.legible import legible
 from understudy.provenance.purge import derived, remove
+from understudy.provenance.record import Agreement, Disclosure, Permission, Record, Role
 from understudy.provenance.store import ManifestStore
 
 USAGE = """usage: understudy consent new --person NAME --projects NAME --until DAY --references PICTURE …
@@ -254,7 +245,7 @@ def _show(words: list[str]) -> int:
     lines += [f"{'signed by':<15}{each.role}, key {each.key[:12]}…" for each in agreement.signatures]
     refusal = standing.refusal_of(record.hash, agreement, record.id, store)
     lines.append(f"{'now':<15}{refusal or 'it holds'}")
-    sys.stdout.write("\n".join(lines) + "\n")
+    sys.stdout.write("\n".join(map(legible, lines)) + "\n")
     return 0 if not refusal else 1
 
 
@@ -276,7 +267,8 @@ def _list(words: list[str]) -> int:
         record = agreement.record
         refusal = standing.refusal_of(record.hash, agreement, record.id, store)
         what = f"{record.person}: {', '.join(record.permits)} for {', '.join(record.projects)}"
-        sys.stdout.write(f"{record.id}  {what}, {record.start} to {record.until}  {refusal or 'holds'}\n")
+        line = f"{record.id}  {what}, {record.start} to {record.until}  {refusal or 'holds'}"
+        sys.stdout.write(legible(line) + "\n")
     return 0
 
 

@@ -10,8 +10,9 @@ from pathlib import Path
 from rich.console import Console
 from rich.markup import escape
 
-from understudy.provenance.answer import HEADLINES, facts, legible
+from understudy.provenance.answer import HEADLINES, facts
 from understudy.provenance.audit import note
+from understudy.provenance.legible import legible
 from understudy.provenance.verify import Answer, Look, gravest, verify
 
 USAGE = """usage: understudy verify FILE [FILE …] [--json] [--quick]

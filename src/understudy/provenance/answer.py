@@ -7,6 +7,7 @@ from typing import Any
 
 from understudy.provenance.claim import VOCABULARY
 from understudy.provenance.history import Origin, Signer
+from understudy.provenance.legible import legible
 from understudy.provenance.verify import Answer, Verdict
 
 HEADLINES: dict[Verdict, str] = {
@@ -24,11 +25,6 @@ SIDECARS = {
     "of another file": "of another file, or the file was changed",
     "damaged": "damaged",
 }
-
-
-def legible(text: str) -> str:
-    """A text of strangers for a terminal or a page: nothing that moves the cursor or ends a line."""
-    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
 
 
 def facts(answer: Answer) -> list[tuple[str, str]]:

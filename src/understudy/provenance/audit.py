@@ -22,8 +22,8 @@ from typing import Any, Literal, cast
 
 from understudy import __version__, durable
 from understudy.errors import OutputError
-from understudy.provenance.consent import canonical
 from understudy.provenance.keys import private_folder
+from understudy.provenance.record import canonical
 from understudy.weights.home import understudy_home
 
 try:

@@ -18,13 +18,11 @@ from __future__ import annotations
 
 import base64
 import datetime
-import hashlib
 import json
 import secrets
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, Literal, cast
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import serialization
@@ -33,95 +31,19 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from understudy import durable
 from understudy.errors import ConsentError
 from understudy.provenance.keys import private_folder, require_private, write_private
+from understudy.provenance.record import (
+    SCHEMA,
+    Agreement,
+    Record,
+    Role,
+    Signature,
+    agreement_from,
+    canonical,
+    complaints,
+)
 from understudy.weights.home import understudy_home
 
-SCHEMA = "understudy-consent/1"
-Permission = Literal["replacement", "reenactment", "editing", "dataset", "release"]
-"""What may be done: three kinds of manipulation, giving the faces on as a data set, giving the model on."""
-PERMISSIONS: tuple[Permission, ...] = ("replacement", "reenactment", "editing", "dataset", "release")
-Disclosure = Literal["eu-modified", "gb45438", "credits-only", "research"]
-DISCLOSURES: tuple[Disclosure, ...] = ("eu-modified", "gb45438", "credits-only", "research")
-Role = Literal["person", "representative", "producer"]
 CODE_WORDS = ("amber", "birch", "cedar", "delta", "ember", "fjord", "grove", "heron", "indigo", "juniper")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Record:
-    """What a person agreed to."""
-
-    person: str
-    """Name or pseudonym; it stays in the record and goes into no model and no result."""
-    pseudonym: bool = False
-    """Whether that is not the person's own name."""
-    adult: bool = True
-    """Whether the person is of age."""
-    representative: str = ""
-    """Who answers for a person who is not of age, cannot decide, or has died, and as what."""
-    permits: tuple[Permission, ...] = ("replacement",)
-    projects: tuple[str, ...] = ()
-    """Names of the projects; none: no project is covered."""
-    media: tuple[str, ...] = ("any",)
-    territory: tuple[str, ...] = ("any",)
-    start: str = ""
-    """First day, YYYY-MM-DD (UTC)."""
-    until: str = ""
-    """Last day, YYYY-MM-DD (UTC)."""
-    references: tuple[str, ...] = ()
-    """SHA-256 of the person's pictures and clips."""
-    disclosure: Disclosure = "eu-modified"
-    """How it must be said that the picture is not real: a preset of ``provenance.visible``."""
-    statement: str = ""
-    """The text that the person read or signed."""
-    code: str = ""
-    """Words that the person speaks in the video statement, so that it is of this record."""
-    evidence: tuple[str, ...] = ()
-    """SHA-256 of video statements and signed papers."""
-    id: str = ""
-    """Sixteen hexadecimal digits, drawn by lot."""
-    schema: str = SCHEMA
-
-    def content(self) -> bytes:
-        """The bytes that are signed."""
-        return canonical(asdict(self))
-
-    @property
-    def hash(self) -> str:
-        """SHA-256 of ``content``, hexadecimal."""
-        return hashlib.sha256(self.content()).hexdigest()
-
-
-@dataclass(frozen=True, kw_only=True)
-class Signature:
-    """One signature of a record."""
-
-    role: Role
-    key: str
-    """The public key, base64."""
-    signature: str
-    """Base64."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Agreement:
-    """A record with its signatures."""
-
-    record: Record
-    signatures: tuple[Signature, ...] = ()
-    withdrawn: str = ""
-    """Day of the withdrawal."""
-    damage: str = field(default="", compare=False)
-    """Why it cannot be believed; empty when it can."""
-
-
-def canonical(data: Mapping[str, Any] | Sequence[Any]) -> bytes:
-    """JSON in the one form that gives the same bytes everywhere (RFC 8785).
-
-    Args:
-        data: text, whole numbers, true, false, null, lists, and tables with ASCII names.
-    """
-    return json.dumps(
-        data, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
-    ).encode()
 
 
 # ------------------------------------------------------------------------------------------------- making
@@ -133,36 +55,11 @@ def new_record(record: Record) -> Record:
     Raises:
         ConsentError: something is missing or contradicts itself.
     """
-    wrong = list(_complaints(record))
+    wrong = complaints(record)
     if wrong:
         raise ConsentError("consent record: " + "; ".join(wrong))
     words = f"{secrets.choice(CODE_WORDS)}-{secrets.randbelow(90) + 10}-{secrets.choice(CODE_WORDS)}"
     return replace(record, id=record.id or secrets.token_hex(8), code=record.code or words)
-
-
-def _complaints(record: Record) -> list[str]:
-    out: list[str] = []
-    if not record.person.strip():
-        out.append("wanted a name or a pseudonym")
-    if not record.adult and not record.representative.strip():
-        out.append("the person is not of age, so wanted a representative who answers for them")
-    if not record.permits or set(record.permits) - set(PERMISSIONS):
-        out.append(f"wanted something that is permitted, of {', '.join(PERMISSIONS)}")
-    if record.disclosure not in DISCLOSURES:
-        out.append(f"wanted a disclosure of {', '.join(DISCLOSURES)}")
-    if not record.projects:
-        out.append("wanted at least one project: consent is for a use, not for everything")
-    days: list[datetime.date] = []
-    for name in ("start", "until"):
-        try:
-            days.append(datetime.date.fromisoformat(getattr(record, name)))
-        except ValueError:
-            out.append(f"{name}: wanted a day as YYYY-MM-DD, got {getattr(record, name)!r}")
-    if len(days) == 2 and days[0] > days[1]:
-        out.append(f"it ends on {record.until}, before it begins on {record.start}")
-    if not record.references:
-        out.append("wanted at least one picture of the person, to compare faces with")
-    return out
 
 
 def sign(agreement: Agreement, role: Role, key: Ed25519PrivateKey) -> Agreement:
@@ -229,7 +126,7 @@ def check(agreement: Agreement, producers: Sequence[str]) -> str:
             return f"it was altered after the {role} signed it"
     if by_role["producer"].key not in producers:
         return "its producer's key is not known here"
-    wrong = _complaints(record)
+    wrong = complaints(record)
     return wrong[0] if wrong else ""
 
 
@@ -252,10 +149,15 @@ class ConsentStore:
         """Writes a record.
 
         Raises:
+            ConsentError: another record is called so.
             OutputError: it cannot be written.
         """
         private_folder(self.folder)
         path = self.folder / f"{agreement.record.id}.json"
+        if path.is_file() and not _same(there := self.read(path), agreement.record):
+            raise ConsentError(
+                f"{path}: another record, of {there.record.person}, is called so already, and is not replaced"
+            )
         data = {
             "record": asdict(agreement.record),
             "signatures": [asdict(each) for each in agreement.signatures],
@@ -273,6 +175,8 @@ class ConsentStore:
         Raises:
             ConsentError: there is none, or more than one.
         """
+        if not name.strip():
+            raise ConsentError("consent record: wanted an id, its beginning, or a file, got nothing")
         if Path(name).is_file():
             return self.read(Path(name))
         every = self.all()
@@ -296,20 +200,13 @@ class ConsentStore:
             ConsentError: the file is no record.
         """
         try:
-            data: Any = json.loads(path.read_text("utf-8"))
-            told = {
-                key: tuple(value) if isinstance(value, list) else value
-                for key, value in data["record"].items()
-            }
-            record = Record(**cast("dict[str, Any]", told))
-            signatures = tuple(Signature(**each) for each in data["signatures"])
-        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+            agreement = agreement_from(json.loads(path.read_text("utf-8")))
+        except (OSError, ValueError, RecursionError) as error:
             raise ConsentError(f"{path}: no consent record that can be read ({error})") from None
+        record = agreement.record
         if record.schema != SCHEMA:
             raise ConsentError(f"{path}: a record of kind {record.schema}; this version reads {SCHEMA}")
-        agreement = Agreement(
-            record=record, signatures=signatures, withdrawn=self.withdrawn().get(record.hash, "")
-        )
+        agreement = replace(agreement, withdrawn=self.withdrawn().get(record.hash, ""))
         return replace(agreement, damage=check(agreement, self.producers()))
 
     def withdraw(self, agreement: Agreement, reason: str = "") -> None:
@@ -354,6 +251,13 @@ class ConsentStore:
             public = load_key(path).public_key()
             out.append(_text(public.public_bytes(serialization.Encoding.Raw, serialization.PublicFormat.Raw)))
         return out + [path.read_text("utf-8").strip() for path in sorted(self.keys.glob("*.pub"))]
+
+
+def _same(there: Agreement, record: Record) -> bool:
+    """Whether that is the record, which may get its evidence until it is signed."""
+    if there.signatures:
+        return there.record == record
+    return replace(there.record, evidence=()) == replace(record, evidence=())
 
 
 def make_key(path: Path) -> None:

@@ -33,8 +33,8 @@ from understudy.performers.motion import Motion
 from understudy.performers.performer import Performer
 from understudy.performers.renderer import render
 from understudy.performers.scene import Occluder, Scene
-from understudy.provenance.consent import canonical
 from understudy.provenance.keys import private_folder
+from understudy.provenance.record import canonical
 from understudy.provenance.standing import (
     FILE,
     Standing,

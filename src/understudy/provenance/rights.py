@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 from understudy.errors import CheckpointError, ConsentError
-from understudy.provenance.consent import ConsentStore, Permission
+from understudy.provenance.consent import ConsentStore
 from understudy.provenance.proof import proved
+from understudy.provenance.record import Permission
 from understudy.provenance.standing import Lane, Standing, refusal_of, require_usable, without_record
 from understudy.provenance.visible import PRESETS
 

@@ -24,7 +24,9 @@ from jaxtyping import Float, UInt8
 
 from understudy import durable
 from understudy.errors import ConsentError, FaceSetError
-from understudy.provenance.consent import Agreement, ConsentStore, Permission
+from understudy.provenance.consent import ConsentStore
+from understudy.provenance.legible import legible
+from understudy.provenance.record import Agreement, Permission
 
 FILE = "consent.json"
 Lane = Literal["record", "performer", "research", "none"]
@@ -65,7 +67,8 @@ def consent_of(face_set: Path, *, home: Path | None = None, today: datetime.date
         said: Any = json.loads(file.read_text("utf-8"))
         lane = said["lane"]
         if lane == "record":
-            return _of_record(face_set, ConsentStore(home), said["record"], said.get("id", ""), today)
+            name = legible(str(said.get("id", "")))
+            return _of_record(face_set, ConsentStore(home), str(said["record"]), name, today)
         if lane == "performer":
             sentence = f"{face_set.name} shows a synthetic person (seed {said['seed']})"
             return Standing(lane="performer", label="credits-only", sentence=sentence)
@@ -73,6 +76,7 @@ def consent_of(face_set: Path, *, home: Path | None = None, today: datetime.date
             sentence = (
                 f"{face_set.name} is of the data set {said['dataset']} ({said['licence']}): for research"
             )
+            sentence = legible(sentence)
             return Standing(lane="research", label="research", sentence=sentence)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ConsentError(f"{file}: cannot be read ({error}); attach the face set again") from None
