@@ -165,6 +165,11 @@ def test_a_timestamp_outlives_the_certificate_but_saves_no_revoked_one(
     root = store.trust(studio.root)
     store.trust(stranger.root, time=True)
     assert ask(picture, capsys)[0] == 9
+    both = store.trust(clock.root)  # trusted as a signer: its word about the time makes nobody ours
+    store.load()
+    code, answer, _ = ask(picture, capsys)
+    assert (code, answer["verdict"], answer["signer"]["root"]) == (3, "stranger", "")
+    both.unlink()
     store.trust(clock.root, time=True)
     code, answer, _ = ask(picture, capsys)
     assert (code, answer["verdict"], answer["signer"]["root"]) == (0, "intact", root.name)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Literal
 
 from understudy.provenance.keys import KeyStore, pem_text
@@ -103,28 +104,34 @@ class History:
         store: KeyStore,
     ) -> None:
         """Which root vouches for whom: the library does not say it, so it is asked under each alone."""
-        nothing: Mapping[str, Any] = {"manifests": {}}
+
+        def under(roots: Sequence[Path], what: Literal["signingCredential", "timeStamp"]) -> set[str]:
+            text = pem_text(roots)
+            if text not in answers:
+                answers[text] = read_under(text)
+            answer = answers[text]
+            return trusted(answer, what) if answer else set[str]()
+
+        answers: dict[str, Mapping[str, Any] | None] = {}
         own, services = store.own_roots(), store.time_roots()
-        others = [each for each in store.roots() if each not in own]
-        if not others and not services:
-            self._vouched = dict.fromkeys(trusted(found, "signingCredential"), OWN)
-            return
-        below_services: set[str] = set()
+        ours = {file.read_bytes() for file in own}
+        below: set[str] = set()
         for root in services:
-            under = read_under(pem_text([root])) or nothing
-            self._timed |= dict.fromkeys(trusted(under, "timeStamp"), root.name)
-            below_services |= trusted(under, "signingCredential")
-        for name, roots in (*((each.name, [each]) for each in others), (OWN, own)):
-            if not roots:
-                continue
-            labels = trusted(read_under(pem_text(roots)) or nothing, "signingCredential")
-            if services:  # a timestamp outlives a certificate
-                under = read_under(pem_text([*roots, *services])) or nothing
-                labels |= trusted(under, "signingCredential") - below_services
+            self._timed |= dict.fromkeys(under([root], "timeStamp"), root.name)
+            below |= under([root], "signingCredential")
+        left = trusted(found, "signingCredential")
+        for root in (each for each in store.roots() if each.read_bytes() not in ours):
+            labels = under([root], "signingCredential")
+            if self._timed and left - labels:  # a timestamp outlives a certificate
+                labels |= under([root, *services], "signingCredential") - below
             for label in labels:
-                self._vouched[label] = name
-                if name != OWN and (why := revoked(roots[0], self._serial(label))):
+                self._vouched[label] = root.name
+                if why := revoked(root, self._serial(label)):
                     self._revoked[label] = why
+            left -= labels
+        if left and answers:  # a timestamp of one and a certificate of another would do together
+            left &= under([*own, *services], "signingCredential") - below
+        self._vouched |= dict.fromkeys(left, OWN)
 
     def signer(self, label: str) -> Signer:
         """Who signed a manifest."""
