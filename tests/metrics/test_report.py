@@ -193,6 +193,17 @@ def test_a_logarithmic_axis_leaves_zero_out():
     assert ">100<" in svg
 
 
+@pytest.mark.parametrize("y", [[0.5, 0.7], [0.61, 0.62], [3e-5, 3.4e-5], [1100.0, 1900.0], [7.0, 7.0]])
+def test_a_logarithmic_axis_within_a_power_of_ten_still_has_numbers(y: list[float]):
+    svg = one_curve([0, 1], y, logarithmic=True)
+    numbers = [
+        float(text.replace("\u202f", "").replace("−", "-"))
+        for text in re.findall(r'text-anchor="end">([\d\u202f.e−-]+)<', svg)
+    ]
+    assert len(numbers) >= 2
+    assert numbers == sorted(numbers)
+
+
 @pytest.mark.parametrize(("low", "high"), [(0, 1), (-3, 17), (0.00021, 0.00094), (1e6, 3.4e6), (99.5, 100.5)])
 def test_ticks_are_round_and_inside(low, high):
     ticks = round_ticks(low, high, 6)

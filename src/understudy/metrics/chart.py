@@ -177,11 +177,13 @@ def round_ticks(low: float, high: float, most: int) -> list[float]:
 
 
 def _powers(low: float, high: float) -> list[float]:
-    """Exponents for ticks: 1, 2 and 5 times powers of ten where there are few powers, else powers alone."""
+    """Exponents for ticks: round numbers where there is hardly a power, 1, 2 and 5 times powers of ten where
+    there are few, else powers alone."""
     whole = range(math.floor(low), math.ceil(high) + 1)
     factors = (1.0, 2.0, 5.0) if len(whole) <= 3 else (1.0,)
     ticks = [power + math.log10(factor) for power in whole for factor in factors]
-    return [tick for tick in ticks if low - 0.01 <= tick <= high + 0.01] or [low]
+    ticks = [tick for tick in ticks if low - 0.01 <= tick <= high + 0.01]
+    return ticks if len(ticks) > 1 else [math.log10(value) for value in round_ticks(10**low, 10**high, 5)]
 
 
 def _span(low: float, high: float) -> tuple[float, float]:
