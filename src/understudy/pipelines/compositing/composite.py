@@ -13,6 +13,7 @@ from torch import Tensor
 
 from understudy.contracts import Frame, Segmenter
 from understudy.image.paste import paste_crop
+from understudy.pipelines.compositing.blocks import match_blocks
 from understudy.pipelines.compositing.layers import (
     FaceJob,
     FaceLayer,
@@ -72,6 +73,9 @@ def composite(
 
 def lay_over(frame: Frame, layers: Iterable[FaceLayer]) -> Frame:
     """The frame with layers over it, in their order; the frame itself without any."""
+    plate = frame
     for layer in layers:
         frame = paste_crop(frame, layer.colors, layer.alpha, layer.matrix)
+        if layer.blocks:
+            frame = match_blocks(frame, plate, layer.alpha, layer.matrix, layer.blocks)
     return frame

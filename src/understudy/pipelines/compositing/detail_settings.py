@@ -16,13 +16,14 @@ _LIMITS = {
     "soften": (0.0, 1.0),
     "shutter": (0.0, 720.0),
     "grain": (0.0, 4.0),
+    "blocks": (0.0, 2.0),
     "scale": (-50.0, 50.0),
 }
 
 
 @dataclass(frozen=True, kw_only=True)
 class DetailSettings:
-    """Sharpness, motion blur, grain and size of a swapped face."""
+    """Sharpness, motion blur, grain, blocks and size of a swapped face."""
 
     enhancer: Enhancer = slot(ENHANCERS, "none")
     """What draws a face larger than the swapper made it."""
@@ -41,6 +42,9 @@ class DetailSettings:
     open, 180 for film; 0 for none."""
     grain: float = 0.0
     """Noise as the plate has it, measured in every frame: 1 for as much, 0 for none."""
+    blocks: float = 0.0
+    """Blocks of 8 x 8 samples where the plate shows them (JPEG, motion JPEG, key frames of MPEG-2), found in
+    every frame: 1 for as coarse, 0 for none."""
     scale: float = 0.0
     """-50 to 50: percent by which the face is larger or smaller, about its middle."""
 
@@ -52,5 +56,5 @@ class DetailSettings:
 
     @property
     def does_anything(self) -> bool:
-        """Whether ``apply_detail`` has something to do; enhancer and scale come before it."""
+        """Whether ``apply_detail`` has something to do; enhancer and scale come before it, blocks after."""
         return any((self.sharpen, self.degrade, self.soften, self.shutter, self.grain))

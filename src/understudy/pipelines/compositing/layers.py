@@ -72,6 +72,8 @@ class FaceLayer:
     """Share of the layer, [0, 1]."""
     matrix: Float64[np.ndarray, "2 3"]
     """Frame pixels to pixels of the layer."""
+    blocks: float = 0.0
+    """How coarse the plate's blocks are to be in it, see ``DetailSettings.blocks``."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -163,7 +165,13 @@ def finish_faces(faces: Sequence[PreparedFace], averaged: Sequence[Averaged]) ->
         layers = _finish([faces[n] for n in numbers], [averaged[n] for n in numbers]).cpu().numpy()
         for number, layer in zip(numbers, layers, strict=True):
             face = faces[number]
-            out[number] = FaceLayer(face=face.job.face, colors=layer[:3], alpha=layer[3], matrix=face.matrix)
+            out[number] = FaceLayer(
+                face=face.job.face,
+                colors=layer[:3],
+                alpha=layer[3],
+                matrix=face.matrix,
+                blocks=face.settings.detail.blocks,
+            )
     return [out[number] for number in range(len(faces))]
 
 
