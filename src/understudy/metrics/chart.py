@@ -177,8 +177,7 @@ def round_ticks(low: float, high: float, most: int) -> list[float]:
 
 
 def _powers(low: float, high: float) -> list[float]:
-    """Exponents for ticks: round numbers where there is hardly a power, 1, 2 and 5 times powers of ten where
-    there are few, else powers alone."""
+    """Exponents for ticks: powers of ten; 1, 2 and 5 times them where they are few; else round numbers."""
     whole = range(math.floor(low), math.ceil(high) + 1)
     factors = (1.0, 2.0, 5.0) if len(whole) <= 3 else (1.0,)
     ticks = [power + math.log10(factor) for power in whole for factor in factors]
