@@ -10,10 +10,11 @@ import torch
 
 from merge_footage import FRAMES, Footage, make_footage, packets_of, pictures_of
 from understudy.contracts import Frame
-from understudy.errors import OutputError
+from understudy.errors import ConfigError, OutputError
 from understudy.events import Progress, StageDone, Warned
 from understudy.pipelines.merging.merge import MergeSettings, merge, parts_folder
 from understudy.pipelines.merging.render import Renderer, RenderOrder
+from understudy.pipelines.merging.settings import MOST_BATCH
 from understudy.video.encoding import Encoding
 from understudy.video.images import read_image
 
@@ -68,6 +69,12 @@ def test_every_frame_is_there_and_swapped(footage, whole):
     assert not parts_folder(whole).exists()
     told = json.loads(whole.with_name("out.mp4.json").read_text())
     assert told["frames_by_number_of_faces"] == {"1": FRAMES}
+
+
+@pytest.mark.parametrize("batch", [0, MOST_BATCH + 1, 100_000_000])
+def test_a_batch_that_no_memory_holds_is_refused(batch: int):
+    with pytest.raises(ConfigError, match=f"batch: wanted 1 to {MOST_BATCH} faces at a time, got {batch}"):
+        MergeSettings(batch=batch)
 
 
 def test_pictures_are_not_poured_into_a_folder_of_other_things(footage, tmp_path):

@@ -20,6 +20,8 @@ from understudy.video.info import VideoInfo
 from understudy.video.writer import check_output
 
 STAGE = "merge"
+MOST_BATCH = 1024
+"""The frames of a batch are held in memory, at 1080p 3 GB of so many."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,8 +60,8 @@ class MergeSettings:
     none: this machine alone."""
 
     def __post_init__(self) -> None:
-        if self.batch < 1:
-            raise ConfigError(f"batch: wanted 1 or more, got {self.batch}")
+        if not 1 <= self.batch <= MOST_BATCH:
+            raise ConfigError(f"batch: wanted 1 to {MOST_BATCH} faces at a time, got {self.batch}")
         if self.segment < 1:
             raise ConfigError(f"segment: wanted 1 frame or more, got {self.segment}")
         if self.workers < 1:
