@@ -8,16 +8,20 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from understudy.cli import audit
 from understudy.cli.verify import run
 from understudy.errors import ConfigError, OutputError, VideoError
+from understudy.provenance.answer import facts
 from understudy.provenance.audit import AuditLog
 from understudy.provenance.claim import Edit
 from understudy.provenance.consent import ConsentStore
 from understudy.provenance.keys import KeyStore
 from understudy.provenance.manifest import list_path, sign_file, sign_folder
+from understudy.provenance.pictures import require_signing
+from understudy.provenance.signer import SigningSettings
 from understudy.provenance.verify import verify
 
 
@@ -138,6 +142,64 @@ def test_a_list_beside_a_folder_that_nobody_has_signed_says_nothing(
     list_path(folder).write_bytes(b"\xff\xfe\n" + list_path(folder).read_bytes())
     answer = verify(folder, mark="no")
     assert (answer.exit_code, answer.codes) == (7, ("assertion.dataHash.mismatch",))
+
+
+@pytest.mark.skipif(os.name == "nt", reason="commands of another kind")
+@pytest.mark.parametrize(
+    ("command", "why"),
+    [
+        (
+            "sh -c 'echo no card in the reader >&2; exit 3'",
+            "exit status 3: no card in the reader; nothing was",
+        ),
+        ("true", "gave no signature: it wrote nothing"),
+        ("no-such-program-anywhere", "gave no signature: .*No such file"),
+        ("head -c 64", "the signature does not match|signature value|COSE signature invalid"),
+    ],
+)
+def test_a_key_service_that_fails_says_why_and_leaves_the_file(
+    command: str, why: str, home: Path, make_images: Callable[..., Path], tmp_path: Path
+) -> None:
+    picture = make_images(count=1) / "000000.png"
+    before = picture.read_bytes()
+    (tmp_path / "chain.pem").write_bytes(KeyStore().load().chain)
+    settings = SigningSettings(certificate=tmp_path / "chain.pem", service=command)
+    for sign in (
+        lambda: require_signing(settings),
+        lambda: sign_file(picture, Edit(operation="synthesis"), settings),
+    ):
+        with pytest.raises(OutputError, match=why):
+            sign()
+    assert picture.read_bytes() == before
+    assert [file.name for file in picture.parent.iterdir()] == ["000000.png"]
+
+
+def test_a_command_that_is_none(home: Path, tmp_path: Path) -> None:
+    (tmp_path / "chain.pem").write_bytes(KeyStore().load().chain)
+    with pytest.raises(ConfigError, match="is no command"):
+        require_signing(SigningSettings(certificate=tmp_path / "chain.pem", service="'open"))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_bytes_at_random_are_never_intact_nor_an_accident(
+    seed: int, home: Path, make_images: Callable[..., Path]
+) -> None:
+    """Only what C2PA leaves out may differ: frames and padding of the manifest itself."""
+    picture = make_images(count=1) / "000000.png"
+    sign_file(picture, Edit(operation="synthesis"))
+    content, random = picture.read_bytes(), np.random.default_rng(seed)
+    start = content.index(b"caBX")
+    end = start + 4 + int.from_bytes(content[start - 4 : start], "big")
+    for _ in range(60):
+        spoilt = bytearray(content)
+        for place in random.integers(0, len(content), random.integers(1, 4)):
+            spoilt[place] ^= random.integers(1, 256)
+        picture.write_bytes(spoilt)
+        answer = verify(picture, mark="no")
+        json.dumps(answer.as_data())
+        facts(answer)
+        if answer.verdict == "intact":
+            assert (spoilt[:start], spoilt[end:]) == (content[:start], content[end:])
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with a name")

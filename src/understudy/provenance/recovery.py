@@ -87,7 +87,7 @@ def _told(manifest: bytes | None, result: Path) -> dict[str, Any]:
             found = json.loads(reader.json())
     except (C2paError, ValueError):
         return {}
-    active = found["manifests"][found["active_manifest"]]
+    active = found["manifests"].get(found.get("active_manifest"), {})
     data = {each["label"].split("__")[0]: each["data"] for each in active.get("assertions", [])}
     about = active.get("signature_info") or {}
     return {"consent": data.get(f"{NAMESPACE}.consent"), "signer": about.get("common_name", "")}

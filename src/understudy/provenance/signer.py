@@ -7,14 +7,18 @@ timestamp service that a person named.
 from __future__ import annotations
 
 import contextlib
+import datetime
 import shlex
 import subprocess
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from understudy.errors import ConfigError, OutputError
+
+if TYPE_CHECKING:  # it is loaded when something is signed
+    from cryptography.x509 import Certificate
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,22 +100,29 @@ def open_signer(settings: SigningSettings, timestamp: str = "", home: Path | Non
         name = algorithm_of(pair.certificate)
     except (ValueError, IndexError) as error:
         raise OutputError(f"{settings.certificate}: no certificate in PEM ({error})") from None
+    failed: list[str] = []
+    where = settings.certificate or "this installation's key"
+    _require_in_time(pair.certificate, str(where))
     algorithm = C2paSigningAlg[name.upper()]
     try:
         if settings.service:
-            ask = _service(settings.service)
+            ask = _service(settings.service, failed)
             signer = Signer.from_callback(ask, algorithm, pair.chain.decode(), timestamp or None)
         else:
             info = C2paSignerInfo(algorithm, pair.chain, pair.key, timestamp.encode() or None)
             signer = Signer.from_info(info)
     except C2paError as error:
-        where = settings.certificate or "this installation's key"
         raise OutputError(
             f"{where}: refused for signing ({error}); wanted a certificate for emailProtection or C2PA claim "
             "signing that is no authority's, has not ended, and fits its key"
         ) from None
-    with signer:
-        yield signer
+    try:
+        with signer:
+            yield signer
+    except C2paError as error:
+        if failed:
+            raise OutputError(f"{failed[-1]}; nothing was signed") from error
+        raise
 
 
 @contextlib.contextmanager
@@ -136,14 +147,42 @@ def _read(path: Path, what: str) -> bytes:
         ) from None
 
 
-def _service(command: str) -> Callable[[bytes], bytes]:
-    words = shlex.split(command)
+def _require_in_time(certificate: Certificate, where: str) -> None:
+    """Refuses a certificate that has ended or has not begun, by this machine's clock.
+
+    Raises:
+        OutputError: it has.
+    """
+    begin, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+    now = datetime.datetime.now(datetime.UTC)
+    if not begin <= now <= end:
+        raise OutputError(
+            f"{where}: the certificate holds from {begin:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M} UTC, and "
+            f"this machine's clock says {now:%Y-%m-%d %H:%M}, so nothing can be signed; set the clock, or sign "
+            "with another certificate (one's own is renewed by understudy keys rotate)"
+        )
+
+
+def _service(command: str, failed: list[str]) -> Callable[[bytes], bytes]:
+    """Asks a key service; why it gave nothing goes into ``failed``, since the library keeps that back."""
+    try:
+        words = shlex.split(command)
+    except ValueError as error:
+        raise ConfigError(f"signing: service: {command!r} is no command ({error})") from None
 
     def ask(data: bytes) -> bytes:
         try:
             done = subprocess.run(words, input=data, capture_output=True, check=True, timeout=60)
         except (OSError, subprocess.SubprocessError) as error:
-            raise OutputError(f"the signing service {words[0]!r} gave no signature: {error}") from error
-        return done.stdout
+            said: bytes = getattr(error, "stderr", None) or b""
+            last = said.decode(errors="replace").strip().rpartition("\n")[2]
+            failed.append(
+                f"the signing service {words[0]!r} gave no signature: {error}{last and ': ' + last}"
+            )
+        else:
+            if done.stdout:
+                return done.stdout
+            failed.append(f"the signing service {words[0]!r} gave no signature: it wrote nothing")
+        raise OutputError(failed[-1])
 
     return ask

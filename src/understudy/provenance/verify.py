@@ -160,6 +160,9 @@ def _verify_manifest(path: Path, home: Path | None) -> Answer:
         if found is None:
             reason = "there is no manifest in it or beside it: nothing tells where it comes from"
             return Answer(path=str(path), verdict="unsigned", reasons=(reason,))
+        if found.get("active_manifest") not in found["manifests"]:
+            reason = "its manifest is damaged, so that it cannot be checked"
+            return Answer(path=str(path), verdict="unreadable", reasons=(reason,))
         history = History(found, lambda some: read(path, manifest, some), store)
     except C2paError as error:
         reason = f"it is damaged, or no file of its kind, and cannot be checked ({error})"
