@@ -176,9 +176,8 @@ def _service(command: str, failed: list[str]) -> Callable[[bytes], bytes]:
         except (OSError, subprocess.SubprocessError) as error:
             said: bytes = getattr(error, "stderr", None) or b""
             last = said.decode(errors="replace").strip().rpartition("\n")[2]
-            failed.append(
-                f"the signing service {words[0]!r} gave no signature: {error}{last and ': ' + last}"
-            )
+            why = f"{error}".rstrip(".") + (f": {last}" if last else "")
+            failed.append(f"the signing service {words[0]!r} gave no signature: {why}")
         else:
             if done.stdout:
                 return done.stdout
