@@ -1,9 +1,12 @@
 """Provenance: what label, mark, audit line, hash and signature cost beside a render at 1080p; large files.
 
 The render is the real one (``pipelines.merging``) with a small swapper, so that the share is the largest that
-a user sees. It is made with everything and with nothing of it, by turns; the difference of the medians is the
-whole chain's, what the encoder has to do for the mark included. The plate moves and has grain, as that of
-``merge.py``. Label and mark are also timed alone, on the plate's own frames. Large files are a short video
+a user sees. It is made with everything and with nothing of it, by turns, each pair begun by the other one;
+the share is the median of the pairs', by the wall clock and by the processor time of all threads, which
+neighbours on the machine disturb less. The plate moves and has grain, as that of ``merge.py``. Label and mark
+are also timed alone, on the plate's own frames. What the encoder has to do for the mark is timed in one
+thread, on frames with that grain, with a third of it and without any: where there is neither grain nor noise
+of a codec, as in drawn pictures, the mark is most of what there is to code. Large files are a short video
 with a box of random bytes behind it, as large as a master; reading it back counts the hash too. The disk's
 cache is warm.
 """
@@ -12,18 +15,20 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
 import numpy as np
 
+import merge as footage
 from common import ROOT, Timing, measure, publish
-from merge import plate
+from understudy.contracts import Frame
 from understudy.events import Event
 from understudy.pipelines.merging.merge import MergeSettings, merge
 from understudy.pipelines.merging.rights import MergeRights
@@ -39,8 +44,13 @@ from understudy.video.writer import open_writer
 
 WIDTH, HEIGHT, FRAMES = 1920, 1080, 72
 LARGE = 300_000_000
-PAIRS = 5
+PAIRS = 6
 """Renders with everything and with nothing of it."""
+GRAINS = {"with grain": footage.GRAIN, "with little grain": footage.GRAIN / 3, "without grain": 0.0}
+ENCODED = 48
+"""Frames that are encoded with each grain."""
+
+Figures = dict[str, Timing | float | str]
 
 
 class Nothing(MergeRights):
@@ -63,6 +73,124 @@ class Nothing(MergeRights):
         return {}
 
 
+def plates(count: int, grain: float = footage.GRAIN) -> list[Frame]:
+    """Frames of the plate."""
+    footage.grain.cache_clear()
+    with patch.object(footage, "GRAIN", grain):
+        out = [footage.plate(index, WIDTH, HEIGHT) for index in range(count)]
+    footage.grain.cache_clear()
+    return out
+
+
+def write(path: Path, frames: Sequence[Frame], encoding: Encoding) -> None:
+    """A video of these frames."""
+    with open_writer(path, encoding=encoding) as writer:
+        for frame in frames:
+            writer.write(frame)
+
+
+def renders(folder: Path, target: Path) -> Figures:
+    """With everything and with nothing of it."""
+    from merge_footage import make_faces, make_swapper
+
+    def place(index: int) -> list[tuple[float, float, float]]:
+        return [(900 + 40 * np.sin(index / 7), 520.0, 3.0)]
+
+    faces = make_faces(folder / "faces", target, FRAMES, place)
+    swapper = make_swapper(folder)
+
+    def render(rights: type[MergeRights]) -> tuple[float, float]:
+        (folder / "out.mp4").unlink(missing_ok=True)
+        begin, work = time.perf_counter(), time.process_time()
+        with patch("understudy.pipelines.merging.merge.MergeRights", rights):
+            for _ in merge(swapper, target, faces, folder / "out.mp4", MergeSettings()):
+                pass
+        return time.perf_counter() - begin, time.process_time() - work
+
+    render(Nothing)
+    render(MergeRights)
+    bare: list[tuple[float, float]] = []
+    full: list[tuple[float, float]] = []
+    for pair in range(PAIRS):
+        turns = ((Nothing, bare), (MergeRights, full))
+        for rights, times in turns[:: -1 if pair % 2 else 1]:
+            times.append(render(rights))
+    out: Figures = {}
+    for clock, name in enumerate(("", ", processor")):
+        one, other = (tuple(times[clock] for times in each) for each in (bare, full))
+        out[f"render with nothing of it, a frame{name}"] = Timing(seconds=one, units=FRAMES)
+        out[f"render, a frame{name}"] = Timing(seconds=other, units=FRAMES)
+        shares = [100 * (b / a - 1) for a, b in zip(one, other, strict=True)]
+        out[f"the whole chain, per cent more than nothing of it{name}"] = statistics.median(shares)
+    return out
+
+
+def encoding(folder: Path) -> Figures:
+    """What the encoder has to do for the mark, in one thread."""
+    out: Figures = {}
+    how = Encoding(threads=1)
+    for name, grain in GRAINS.items():
+        frames = plates(ENCODED, grain)
+        mark = MarkStation(7)
+        kinds = {"plain": frames, "marked": [mark(each) for each in frames]}
+        seconds: dict[str, list[float]] = {kind: [] for kind in kinds}
+        sizes: dict[str, int] = {}
+        for _ in range(3):
+            for kind, each in kinds.items():
+                begin = time.process_time()
+                write(folder / "encoded.mp4", each, how)
+                seconds[kind].append(time.process_time() - begin)
+                sizes[kind] = (folder / "encoded.mp4").stat().st_size
+        for kind in kinds:
+            out[f"encoding {kind} frames {name}, processor"] = Timing(
+                seconds=tuple(seconds[kind]), units=ENCODED
+            )
+        more = [b / a - 1 for a, b in zip(seconds["plain"], seconds["marked"], strict=True)]
+        out[f"encoding marked frames {name}, per cent more time"] = 100 * statistics.median(more)
+        out[f"encoding marked frames {name}, per cent more bytes"] = 100 * (
+            sizes["marked"] / sizes["plain"] - 1
+        )
+    return out
+
+
+def stations(frames: Sequence[Frame]) -> Figures:
+    """Label and mark alone."""
+    label = LabelStation(("eu-modified-always",), frames[0].width, frames[0].height, 25.0, {})
+    mark = MarkStation(7)
+    return {
+        "label, a frame": measure(lambda: [label(each) for each in frames], units=len(frames), runs=5),
+        "mark, a frame": measure(lambda: [mark(each) for each in frames], units=len(frames), runs=5),
+    }
+
+
+def signatures(folder: Path, target: Path, result: Path) -> Figures:
+    """Audit, hash and signature, of a result and of a large file."""
+    staged, edit = folder / "staged.mp4", Edit(plate=target, references=["ab" * 32])
+    sizes: list[int] = []
+    finishing: list[float] = []
+    for _ in range(6):
+        staged.write_bytes(result.read_bytes())
+        begin = time.perf_counter()
+        known = dataclasses.replace(edit, plate_hash=plate_hash(target))
+        sizes.append(sign_staged(staged, folder / "signed.mp4", known).size)
+        finishing.append(time.perf_counter() - begin)
+    large = padded(target, folder / "large.mp4", LARGE)
+    amount = large.stat().st_size / 1e6
+    signing: list[float] = []
+    for _ in range(3):
+        padded(target, large, LARGE)
+        start = time.perf_counter()
+        sign_staged(large, large, edit)
+        signing.append(time.perf_counter() - start)
+    return {
+        "audit, hash and signature, a file": Timing(seconds=tuple(finishing[1:]), units=1.0),
+        "signing, MB": Timing(seconds=tuple(signing), units=amount),
+        "verifying, MB": measure(lambda: verify(large, mark="no"), units=amount, runs=3),
+        "manifest, bytes": float(max(sizes)),
+        "large file, MB": amount,
+    }
+
+
 def padded(video: Path, output: Path, size: int) -> Path:
     """A video with a box of random bytes behind it."""
     block = np.random.default_rng(0).bytes(1 << 20)
@@ -75,80 +203,32 @@ def padded(video: Path, output: Path, size: int) -> Path:
     return output
 
 
+def _share(figures: Figures, name: str) -> float:
+    """Per cent of a render that a part of the chain takes by itself."""
+    whole = figures["render, a frame"]
+    part = figures.get(f"{name}, a frame") or figures[f"{name}, a file"]
+    assert isinstance(whole, Timing)
+    assert isinstance(part, Timing)
+    frames = part.units if f"{name}, a frame" in figures else FRAMES
+    return 100 * (part.median / frames) / (whole.median / whole.units)
+
+
 def main() -> None:
     """Measure and publish."""
     keep_pages()  # as the command does
     sys.path.insert(0, str(ROOT / "tests"))
-    from merge_footage import make_faces, make_swapper
-
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         os.environ["UNDERSTUDY_HOME"] = str(folder / "home")
-        target, frames = folder / "plate.mp4", [plate(index, WIDTH, HEIGHT) for index in range(FRAMES)]
-        with open_writer(target, encoding=Encoding(preset="ultrafast", quality=20.0)) as writer:
-            for frame in frames:
-                writer.write(frame)
-
-        def place(index: int) -> list[tuple[float, float, float]]:
-            return [(900 + 40 * np.sin(index / 7), 520.0, 3.0)]
-
-        faces = make_faces(folder / "faces", target, FRAMES, place)
-        swapper = make_swapper(folder)
-        settings = MergeSettings()
-
-        def render(rights: type[MergeRights]) -> float:
-            (folder / "out.mp4").unlink(missing_ok=True)
-            begin = time.perf_counter()
-            with patch("understudy.pipelines.merging.merge.MergeRights", rights):
-                for _ in merge(swapper, target, faces, folder / "out.mp4", settings):
-                    pass
-            return time.perf_counter() - begin
-
-        render(Nothing)
-        pairs = [(render(Nothing), render(MergeRights)) for _ in range(PAIRS)]
-        bare, full = (tuple(times) for times in zip(*pairs, strict=True))
-        whole = Timing(seconds=full, units=FRAMES)
-        label = LabelStation(("eu-modified-always",), frames[0].width, frames[0].height, 25.0, {})
-        mark = MarkStation(7)
-        labelled = measure(lambda: [label(each) for each in frames], units=FRAMES, runs=3)
-        marked = measure(lambda: [mark(each) for each in frames], units=FRAMES, runs=3)
-        staged, edit = folder / "staged.mp4", Edit(plate=target, references=["ab" * 32])
-
-        def finish() -> None:
-            staged.write_bytes((folder / "out.mp4").read_bytes())
-            known = dataclasses.replace(edit, plate_hash=plate_hash(target))
-            sizes.append(sign_staged(staged, folder / "signed.mp4", known).size)
-
-        sizes: list[int] = []
-        finished = measure(finish, runs=5)
-        large = padded(target, folder / "large.mp4", LARGE)
-        amount = large.stat().st_size / 1e6
-        signing: list[float] = []
-        for _ in range(3):
-            padded(target, large, LARGE)
-            start = time.perf_counter()
-            sign_staged(large, large, edit)
-            signing.append(time.perf_counter() - start)
-        reading = measure(lambda: verify(large, mark="no"), units=amount, runs=3)
-        share = 100 * (labelled.median + finished.median) / whole.median
-        nothing = Timing(seconds=bare, units=FRAMES)
-        publish(
-            "provenance",
-            {
-                "render with nothing of it, a frame": nothing,
-                "render, a frame": whole,
-                "the whole chain, per cent of the render": 100 * (1 - nothing.median / whole.median),
-                "label, a frame": labelled,
-                "mark, a frame": marked,
-                "audit, hash and signature, a file": finished,
-                "label and signature, per cent of the render": share,
-                "mark, per cent of the render": 100 * marked.median / whole.median,
-                "signing, MB": Timing(seconds=tuple(signing), units=amount),
-                "verifying, MB": reading,
-                "manifest, bytes": float(max(sizes)),
-            },
-            {"size": f"{frames[0].width} x {frames[0].height}", "frames": FRAMES, "large file, MB": amount},
-        )
+        target, frames = folder / "plate.mp4", plates(FRAMES)
+        write(target, frames, Encoding(preset="ultrafast", quality=20.0))
+        figures = renders(folder, target)
+        figures |= stations(frames)
+        figures |= signatures(folder, target, folder / "out.mp4")
+        for name in ("label", "mark", "audit, hash and signature"):
+            figures[f"{name}, per cent of the render"] = _share(figures, name)
+        figures |= encoding(folder)
+    publish("provenance", figures, {"size": f"{WIDTH} x {HEIGHT}", "frames": FRAMES})
 
 
 if __name__ == "__main__":
