@@ -158,8 +158,8 @@ def _require_in_time(certificate: Certificate, where: str) -> None:
     if not begin <= now <= end:
         raise OutputError(
             f"{where}: the certificate holds from {begin:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M} UTC, and "
-            f"this machine's clock says {now:%Y-%m-%d %H:%M}, so nothing can be signed; set the clock, or sign "
-            "with another certificate (one's own is renewed by understudy keys rotate)"
+            f"this machine's clock says {now:%Y-%m-%d %H:%M}, so nothing can be signed; set the clock, or "
+            "sign with another certificate (one's own is renewed by understudy keys rotate)"
         )
 
 
