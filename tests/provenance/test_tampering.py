@@ -325,6 +325,10 @@ def test_a_foreign_certificate_and_then_its_root_in_the_trust_list(
     (place / "root.pem").write_bytes(root)
     KeyStore().trust(place / "root.pem")
     assert ask(place / "other.mp4", capsys)[0] == 0
+    assert keys.run(["distrust", str(place / "root.pem")]) == 0
+    assert ask(place / "other.mp4", capsys)[0] == 3
+    with pytest.raises(ConfigError, match="not among those that are trusted here"):
+        keys.run(["distrust", str(place / "root.pem")])
 
 
 def revocation_list(folder: Path, serial: int, issued: datetime.datetime = NOW) -> Path:

@@ -1,4 +1,4 @@
-"""``understudy keys show | backup | restore | rotate | trust | revoked``: the key that signs results."""
+"""``understudy keys show | backup | restore | rotate | trust | distrust | revoked``: the key that signs results."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ USAGE = """usage: understudy keys show
        understudy keys restore FILE
        understudy keys rotate [--lost]
        understudy keys trust CERTIFICATE [--time]
+       understudy keys distrust CERTIFICATE
        understudy keys revoked LIST
 
 Every result is signed with a key that is made on this machine at first use and that only you can read.
@@ -24,9 +25,11 @@ Every result is signed with a key that is made on this machine at first use and 
   restore  put a backup back; the keys that are here are retired, not deleted
   rotate   retire the key and make a new one under the same root; what the old one signed stays yours
            --lost: the keys got into wrong hands. What they signed is no longer taken for yours, the root is
-           new, and the producer signs the consent records again
+           new, and the producer signs the consent records again; whoever trusted the old root has to be told,
+           so that they call keys distrust
   trust    take a root certificate of others (a studio's, a broadcaster's) into those you trust
            --time: it is a timestamp service's; it is believed about the time, and nobody else is through it
+  distrust take one out again, since its key was stolen or you no longer believe its owner
   revoked  take the list in which such an issuer says which of its certificates it has revoked (X.509 CRL);
            nothing is fetched, so renew it when show says that it is due
 
@@ -58,6 +61,9 @@ def run(arguments: Sequence[str]) -> int:
             path = store.trust(Path(name), time="--time" in arguments)
             about = " about the time" if "--time" in arguments else ""
             sys.stdout.write(f"trusted from now on{about}: {path}\n")
+        case ["distrust", name]:
+            for path in store.distrust(Path(name)):
+                sys.stdout.write(f"no longer trusted: {path}\n")
         case ["revoked", name]:
             root, about = take_list(store, Path(name))
             sys.stdout.write(f"list of {root}: {about}\n")

@@ -181,6 +181,32 @@ class KeyStore:
         durable.write_bytes(path, data)
         return path
 
+    def distrust(self, certificate: Path) -> list[Path]:
+        """Takes a root of others out of the trusted ones, and its list of revoked certificates with it.
+
+        Args:
+            certificate: the root, PEM: the file that was trusted, or where ``trust`` has put it.
+
+        Returns:
+            What was removed.
+
+        Raises:
+            ConfigError: it is no certificate, or was not trusted.
+        """
+        try:
+            first = x509.load_pem_x509_certificates(certificate.read_bytes())[0]
+        except (OSError, ValueError) as error:
+            raise ConfigError(f"{certificate}: no certificate in PEM ({error})") from None
+        name = f"{first.fingerprint(hashes.SHA256()).hex()[:16]}.pem"
+        found = [path for path in (self.trusted / name, self.trusted / "time" / name) if path.is_file()]
+        if not found:
+            raise ConfigError(f"{certificate}: not among those that are trusted here; understudy keys show")
+        for path in found:
+            with durable.explained(path):
+                path.with_suffix(".crl").unlink(missing_ok=True)
+                path.unlink()
+        return found
+
     def own_roots(self) -> list[Path]:
         """Roots of the present key and of those before it, each once; none whose keys were lost."""
         gone, first = self._lost_roots(), dict[bytes, Path]()
