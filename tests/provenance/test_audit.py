@@ -152,3 +152,21 @@ def test_a_home_that_cannot_be_made_does_not_stop_the_work(tmp_path: Path) -> No
     (tmp_path / "file").write_text("in the way")
     head, remark = note("verify", {"file": "a.mp4"}, home=tmp_path / "file" / "home")
     assert (head, "not in the audit log" in remark) == ("", True)
+
+
+def test_a_clock_that_was_set_back_shows(log: AuditLog, capsys: pytest.CaptureFixture[str]) -> None:
+    """Consent ends by the clock: whoever sets it back leaves a trace, and no line was edited."""
+    content = lines(log)
+    before = ""
+    for place, time in enumerate(["2026-03-01T10:00:09Z", "2026-03-01T10:00:01Z", "2026-01-01T09:00:00Z"]):
+        data = {**json.loads(content[place]), "time": time, "before": before}
+        content[place] = hash_again(json.dumps(data))
+        before = json.loads(content[place])["hash"]
+    write(log, content[:3])
+    found = log.check()
+    assert (found.wrong, found.entries) == ((), 3)
+    assert found.remarks == (
+        "line 3 is of 2026-01-01T09:00:00Z, after one of 2026-03-01T10:00:09Z: the clock was set back",
+    )
+    assert run(["check"]) == 0
+    assert "the clock was set back" in capsys.readouterr().out

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import json
 from pathlib import Path
 
@@ -107,6 +108,24 @@ def test_a_model_carries_hashes_and_no_name(home: Path, tmp_path: Path) -> None:
         standing_of_model(said_by_model(weights)["source"], weights)
     with pytest.raises(ConsentError, match="was withdrawn"):
         require_not_withdrawn(records_of_model(weights), weights)
+
+
+def test_a_model_whose_record_has_ended_since_training_does_not_merge(home: Path, tmp_path: Path) -> None:
+    """Trained while it held; the day after its last one nothing is made with it, until it is made anew."""
+    today = datetime.datetime.now(datetime.UTC).date()
+    day = datetime.timedelta(days=1)
+    for until, ended in ((today, False), (today - day, True)):
+        agreement = consented.agreement(start="2020-01-01", until=until.isoformat())
+        record = agreement.record
+        said = {"lane": "record", "record": record.hash, "id": record.id, "label": "credits-only"}
+        if not ended:
+            assert standing_of_model(said, tmp_path).lane == "record"
+            require_not_withdrawn([record.hash], tmp_path)
+            continue
+        with pytest.raises(ConsentError, match=f"{record.id} ended on {until}"):
+            standing_of_model(said, tmp_path)
+        with pytest.raises(ConsentError, match=f"{record.id} ended on {until}"):
+            require_not_withdrawn([record.hash], tmp_path)
 
 
 def test_a_model_of_elsewhere_keeps_its_label_without_the_record(home: Path, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""``understudy keys show | backup | restore | rotate | trust | distrust | revoked``: the key that signs results."""
+"""``understudy keys``: the key that signs results, and whose are trusted."""
 
 from __future__ import annotations
 

@@ -64,7 +64,7 @@ class Checked:
     wrong: tuple[str, ...]
     """What shows that somebody changed it, a sentence each with the line's number."""
     remarks: tuple[str, ...]
-    """What a power cut explains."""
+    """What a power cut explains, or a clock that was set: consent ends by the clock, so that shows."""
 
 
 class AuditLog:
@@ -124,7 +124,7 @@ class AuditLog:
         wrong: list[str] = []
         remarks: list[str] = []
         torn: list[int] = []
-        before, count = "", 0
+        before, latest, count = "", "", 0
         for number, data in self._lines():
             if data is None:
                 torn.append(number)
@@ -138,7 +138,10 @@ class AuditLog:
                 torn.clear()
             remarks += [f"line {each} is torn, and the one after it follows the one before" for each in torn]
             torn.clear()
-            before = str(data["hash"])
+            before, time = str(data["hash"]), str(data.get("time", ""))
+            if time[:16] < latest[:16]:  # to the minute: clocks are set right by seconds
+                remarks.append(f"line {number} is of {time}, after one of {latest}: the clock was set back")
+            latest = max(latest, time)
         remarks += [f"line {each}, the last one, is torn" for each in torn]
         return Checked(count, before, tuple(wrong), tuple(remarks))
 
