@@ -15,7 +15,7 @@ from understudy.cli.stoppable import exit_code, follow_stoppable
 from understudy.cli.words import require_folder, seconds_of
 from understudy.errors import ConfigError
 from understudy.faces.faceset import FaceSet
-from understudy.pipelines.runs import mask_apply, segmentation
+from understudy.pipelines.runs import mask_apply, mask_carry, segmentation
 from understudy.training.bounds import bounded
 from understudy.training.rundir import RunFolder
 
@@ -56,6 +56,25 @@ class Apply:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Carry:
+    """The flags of ``mask carry``."""
+
+    faces: tuple[Path, ...] = ()
+    """The face set; it may stand before the flags."""
+    labels: tuple[str, ...] = ()
+    """Crops on which the thing is drawn: 000123_0 000456_0. One, and a few more where the head turns far."""
+    stand_off: float = 0.14
+    """How far before the skin the thing is, as a fraction of the square from brows to mouth: 0.14 for
+    glasses, 0 for what lies on the skin, as a plaster does."""
+    everywhere: bool = False
+    """Also in the other tracks of the same person, who must wear it there too."""
+
+    def __post_init__(self) -> None:
+        if not -1.0 <= self.stand_off <= 2.0:
+            raise ConfigError(f"stand_off: wanted -1 to 2, got {self.stand_off}")
+
+
+@dataclass(frozen=True, kw_only=True)
 class Remove:
     """The flags of ``mask remove``."""
 
@@ -75,12 +94,26 @@ class Show:
     """The sheet (-o), a PNG file; none: masks.png in the face set."""
 
 
+_CARRY = """Carry the outline of a thing that is fixed to the head (glasses, an eye patch) from the crops on
+which it is drawn to every face of their tracks, as the head moves; merging then leaves it as it was filmed.
+
+Draw it as polygons in masks/000123_0.json, with corners in pixels of a crop of the given size:
+{"size": 256, "polygons": [{"kind": "exclude", "points": [[60, 90], [110, 88], [108, 120]]}]}
+or paint masks/000123_0.png: white is face, black the thing. Draw generously what is to be kept: rims, bridge
+and arms, and the glass where it shines. A second drawing from another side helps where the head turns by
+more than 20 degrees: each face gets the one whose pose is nearest.
+
+Masks that a person painted or a segmenter made stay as they are; those that were carried before are made
+anew. Look at masks.png in the face set."""
+
+
 def run(arguments: Sequence[str]) -> int:
     """Runs the command."""
     words = "Which pixels of a crop are face and which are hair, a hand or a cup before it."
     begin = (
         "understudy mask train --performers 40 --time 2h -o runs/mask",
         "understudy mask apply faces/target --segmenter runs/mask",
+        "understudy mask carry faces/target --labels 000123_0",
     )
     return dispatch("mask", arguments, _ACTIONS, words, begin, "[FACES ...] ")
 
@@ -140,6 +173,24 @@ def _apply(arguments: Sequence[str]) -> int:
     return 0
 
 
+def _carry(arguments: Sequence[str]) -> int:
+    command = config.parse(
+        Carry(),
+        faces_first(arguments),
+        prog="understudy mask carry",
+        description=_CARRY,
+    )
+    if not command.labels:
+        raise ConfigError("mask carry: wanted --labels CROP …; see understudy mask carry --help")
+    if len(command.faces) != 1:
+        raise ConfigError(f"mask carry: wanted one face set, got {len(command.faces)}")
+    for faces in _open(command.faces, "carry"):
+        labels, off, wide = command.labels, command.stand_off, command.everywhere
+        follow(mask_carry.carry_masks(faces, labels, stand_off=off, everywhere=wide))
+        console.print(escape(f"look at {faces.path / mask_apply.SHEET}"))
+    return 0
+
+
 def _remove(arguments: Sequence[str]) -> int:
     command = config.parse(
         Remove(),
@@ -180,6 +231,7 @@ def _show(arguments: Sequence[str]) -> int:
 _ACTIONS: Actions = {
     "train": (_train, "Train a mask network on labelled faces and on performers."),
     "apply": (_apply, "Write masks into face sets with a trained network."),
+    "carry": (_carry, "Carry a thing drawn on one crop, as glasses, to every face of its track."),
     "remove": (_remove, "Remove the masks that a network made."),
     "show": (_show, "Count masks and write a sheet of them."),
 }
