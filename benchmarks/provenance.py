@@ -5,10 +5,9 @@ a user sees. It is made with everything and with nothing of it, by turns, each p
 the share is the median of the pairs', by the wall clock and by the processor time of all threads, which
 neighbours on the machine disturb less. The plate moves and has grain, as that of ``merge.py``. Label and mark
 are also timed alone, on the plate's own frames. What the encoder has to do for the mark is timed in one
-thread, on frames with that grain, with a third of it and without any: where there is neither grain nor noise
-of a codec, as in drawn pictures, the mark is most of what there is to code. Large files are a short video
-with a box of random bytes behind it, as large as a master; reading it back counts the hash too. The disk's
-cache is warm.
+thread, on frames with that grain, with a third of it and without any; the plate's colours move as under a
+panning camera, which the mark follows. Large files are a short video with a box of random bytes behind it, as
+large as a master; reading it back counts the hash too. The disk's cache is warm.
 """
 
 from __future__ import annotations
