@@ -94,9 +94,8 @@ class Elsewhere(EdgeFill):
 
     def only(self, frame: int) -> Elsewhere:
         """Without the crops about a frame."""
-        for pools in (self._tracks, self._persons):
-            for key in pools:
-                pools[key] = [record for record in pools[key] if abs(record.frame - frame) >= NEAR]
+        for key, records in self._groups.items():
+            self._groups[key] = [record for record in records if abs(record.frame - frame) >= NEAR]
         return self
 
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import numpy as np
 from jaxtyping import Bool, Float, Float32, Float64
@@ -153,15 +153,20 @@ class EdgeFill:
     """
 
     def __init__(self, faces: FaceSet, source: str, framing: Framing, frame: tuple[int, int]) -> None:
-        self._faces, self._framing, self._frame = faces, framing, frame
-        self._tracks: dict[int, list[FaceRecord]] = {}
-        self._persons: dict[int, list[FaceRecord]] = {}
-        for record in faces.for_training():
-            if record.source == source:
-                self._tracks.setdefault(record.track, []).append(record)
-                self._persons.setdefault(record.person, []).append(record)
+        self._faces, self._framing, self._frame, self._source = faces, framing, frame, source
         self._pools: dict[tuple[str, int], _Pool] = {}
         self._stored = lru_cache(maxsize=16)(self._read)
+
+    @cached_property
+    def _groups(self) -> dict[tuple[str, int], list[FaceRecord]]:
+        """Faces whose crops are there, by track and by person; looked for when a face is cut, not before."""
+        out: dict[tuple[str, int], list[FaceRecord]] = {}
+        for record in self._faces.for_training():
+            if record.source == self._source:
+                out.setdefault(("track", record.track), []).append(record)
+                if record.person >= 0:
+                    out.setdefault(("person", record.person), []).append(record)
+        return out
 
     def find(
         self,
@@ -202,12 +207,8 @@ class EdgeFill:
         if not missing.any():  # a sliver between the places that are looked at
             return None
         best: tuple[float, float, FaceRecord] | None = None
-        for kind, number, members in (
-            ("track", record.track, self._tracks.get(record.track, ())),
-            ("person", record.person, self._persons.get(record.person, ()) if record.person >= 0 else ()),
-        ):
-            pool = self._pool(kind, number, members)
-            best = self._best(pool, record, points, missing)
+        for group in (("track", record.track), ("person", record.person)):
+            best = self._best(self._pool(group), record, points, missing)
             if best is not None and best[1] >= _ENOUGH:
                 break
         if best is None:
@@ -238,20 +239,21 @@ class EdgeFill:
             return None
         return float(cost[place]), float(shows[place]), pool.records[place]
 
-    def _pool(self, kind: str, number: int, members: Sequence[FaceRecord]) -> _Pool:
+    def _pool(self, group: tuple[str, int]) -> _Pool:
         """Made when it is first asked for."""
-        if (kind, number) not in self._pools:
+        if group not in self._pools:
+            members = self._groups.get(group, [])
             spread = np.linspace(0, len(members) - 1, min(_POOL, len(members))).round().astype(int)
             chosen = [members[place] for place in spread]
             points = [record.points for record in chosen]
             marks = [transform_points(self._framing(p, 1), points68(p)) for p in points]
             seen = [self._seen(p, record) for p, record in zip(points, chosen, strict=True)]
-            self._pools[kind, number] = _Pool(
+            self._pools[group] = _Pool(
                 records=chosen,
                 marks=np.stack(marks) if marks else np.zeros((0, 68, 2)),
                 seen=np.stack(seen) if seen else np.zeros((0, _GRID * _GRID), bool),
             )
-        return self._pools[kind, number]
+        return self._pools[group]
 
     def _seen(self, points: np.ndarray, record: FaceRecord | None) -> Bool[np.ndarray, "places"]:
         """Which places of a face's square lie in the picture, and in the stored crop of ``record``."""
