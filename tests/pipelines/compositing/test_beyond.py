@@ -26,7 +26,12 @@ from understudy.image.geometry import align, transform_points
 from understudy.image.warp import crop_frame
 from understudy.models import MODELS
 from understudy.pipelines.compositing.beyond import Beyond, EdgeFill, mirror_of, outside_of
-from understudy.pipelines.compositing.composite import CompositeSettings, FaceJob, composite
+from understudy.pipelines.compositing.composite import (
+    CompositeSettings,
+    FaceJob,
+    TemporalSettings,
+    composite,
+)
 from understudy.pipelines.merging.faces import SameForAll, SwapStage
 from understudy.pipelines.swapper import Swapper
 
@@ -322,3 +327,21 @@ def test_streaks_have_no_say_in_the_colours():
     middle = [frame.planes[0][70:90, 120:140].astype(int) for frame in (clean, striped)]
     assert np.abs(middle[0] - middle[1]).max() <= 12, "a line of two pixels out of forty"
     assert np.abs(middle[0].mean((0, 1)) - np.array([0.6, 0.5, 0.5]) * 255).max() < 3
+
+
+def test_a_part_of_a_render_is_what_it_is_in_one_go(tmp_path):
+    """Whatever was rendered before, the same crop stands in."""
+    scene = Scene([80.0, 90.0, 150.0, 154.0], [0.0, 0.2, 0.1, 0.0], [1.0] * 4)
+    faces = scene.write(tmp_path)
+    settings = SameForAll(CompositeSettings(temporal=TemporalSettings(reach=0)))
+    plates = [frame_of(scene.picture(number), number) for number in range(4)]
+    shown: list[torch.Tensor] = []
+    for begin in (0, 3):
+        watcher = Watcher()
+        swapper = Swapper(watcher, MODELS["df"](resolution=SIDE, options="", crop="full"))
+        stage = SwapStage(swapper, faces, faces.for_merging(NAME), 1, settings)
+        assert [frame.index for frame in stage.frames(iter(plates), begin)] == list(range(begin, 4))
+        shown.append(watcher.seen[-1])
+    assert torch.equal(*shown)
+    cut = crop_frame(plates[3], swapper.crop_matrix(record_of(faces, 3).points), SIDE)
+    assert not np.array_equal(shown[0][0].numpy(), cut), "or this shows nothing"
