@@ -31,6 +31,7 @@ THIN = 2
 """Every how many pixels of the blurred square are looked at, each way."""
 _BLOCK = 4
 _CLEAR = 0.6  # mean square by which one answer must fit a block better than the other, units of 1/219 luma
+_PART = 0.5  # of the other answer's mean square, at most
 _TURNS = 10  # rounds of an alignment, at most
 _STEP, _ENOUGH = 5e-3, 0.05  # pixels: the step that ends it, and the largest that the last one may be
 _EDGE = 2  # pixels at the thinned square's edge that are left out
@@ -135,9 +136,14 @@ class Panning:
             slice(max(a.start, b.start), min(a.stop, b.stop)) for a, b in zip(stay[1], go[1], strict=True)
         )
         stays, goes = (_by_block(np.square(_part(rest, both))) for rest in (stay, go))
-        going, staying = (stays - goes > _CLEAR).mean(), (goes - stays > _CLEAR).mean()
+        going, staying = _better(goes, stays), _better(stays, goes)
         self.moves = bool(going >= staying) if self.moves else bool(going > SHARE)
         return self.moves
+
+
+def _better(one: np.ndarray, other: np.ndarray) -> float:
+    """Share of the blocks that one answer explains and the other does not; noise is explained by neither."""
+    return float(((other - one > _CLEAR) & (one < _PART * other)).mean())
 
 
 def _part(rest: tuple[np.ndarray, tuple[slice, slice]], wanted: tuple[slice, ...]) -> np.ndarray:

@@ -54,6 +54,8 @@ MOVES = 2.0
 elsewhere, and where all moves nobody sees the pattern move."""
 SYNC_BOOST = 1.5
 """How much better than the others the sync's symbols shall be heard: a crop is found by them alone."""
+GOES_ALONG = 0.5
+"""Score of the symbols in a shot's first frame from which the pattern goes along with the camera."""
 CUT = 12.0
 """Mean change of luma between frames, in 1/219, from which a new shot is assumed."""
 GROUP = 72
@@ -113,32 +115,30 @@ def _standard_boosts() -> Tensor:
 
 
 class _Follower:
-    """Lays the squares of a shot over each other as the camera moves; without ``panning`` it does not."""
+    """Lays the squares of a shot over each other as the camera moves."""
 
     def __init__(self) -> None:
-        self.panning: Panning | None = Panning()
+        self.begins = True
+        """Whether the last frame began a shot."""
         self.shift: Shift = (0.0, 0.0)
-        self.change = math.inf
-        self._plain: np.ndarray | None = None
-        self._laid: np.ndarray | None = None
+        """How far the picture has moved since the shot's first frame."""
+        self._panning = Panning()
+        self._before: tuple[np.ndarray, np.ndarray] | None = None
 
     def __call__(self, square: Float32[np.ndarray, "s s"]) -> Float32[np.ndarray, "s s"]:
-        """A frame's square, moved to where the shot's first one shows the same.
-
-        ``shift`` is how far the picture has moved since then, ``change`` what the frame before did not have:
-        the mean, in 1/219; infinite at a cut.
-        """
-        self.shift = self.panning.follow(square) if self.panning else (0.0, 0.0)
+        """A frame's square, moved to where the shot's first one shows the same."""
+        self.shift = self._panning.follow(square)
         laid = rolled(square, (-self.shift[0], -self.shift[1]))
-        self.change = math.inf
-        if self._plain is not None and self._laid is not None:
-            still = float(np.abs(square - self._plain).mean())
-            self.change = min(still, float(np.abs(laid - self._laid).mean()))
-            if self.change > CUT:
-                self.panning, self.shift, self.change, laid = Panning(), (0.0, 0.0), math.inf, square
-                self.panning.follow(square)
-        self._plain, self._laid = square, laid
+        self.begins = self._before is None or min(map(_change, self._before, (square, laid))) > CUT
+        if self.begins and self._before is not None:
+            self._panning, self.shift, laid = Panning(), (0.0, 0.0), square
+            self._panning.follow(square)
+        self._before = (square, laid)
         return laid
+
+
+def _change(one: np.ndarray, other: np.ndarray) -> float:
+    return float(np.abs(one - other).mean())
 
 
 class _Stamp:
@@ -148,18 +148,24 @@ class _Stamp:
         self.marker = marker
         self.symbols = torch.from_numpy(symbols_of(number).astype(np.float32))
         self._follow = _Follower()
+        self._goes_along = False
+        self._square: np.ndarray | None = None
         self._tolerance: np.ndarray | None = None
         self._amplitudes: Tensor | None = None
 
     @torch.no_grad()
     def __call__(self, frame: Frame) -> Frame:
-        marker, follow = self.marker, self._follow
+        marker = self.marker
         fine = small_luma(frame, FINE * SIDE, FINE * SIDE)
-        square = follow(halve(fine))
-        allowed = rolled(tolerance(fine), (-follow.shift[0], -follow.shift[1])).clip(0.0)
-        if follow.change == math.inf:
-            self._tolerance = self._amplitudes = None
-        hold = marker.hold ** (1.0 + follow.change / MOVES)
+        square, allowed = halve(fine), tolerance(fine)
+        laid, shift = self._follow(square), (0.0, 0.0)
+        if self._follow.begins:
+            self._square = self._tolerance = self._amplitudes = None
+        elif self._goes_along:
+            square, shift = laid, self._follow.shift
+            allowed = rolled(allowed, (-shift[0], -shift[1])).clip(0.0)
+        hold = marker.hold ** (1.0 + (0.0 if self._square is None else _change(square, self._square)) / MOVES)
+        self._square = square
         if self._tolerance is not None:
             slow = hold * self._tolerance + (1.0 - hold) * allowed
             allowed = np.minimum(slow, _RISE * allowed)
@@ -169,16 +175,16 @@ class _Stamp:
         wanted, heard = marker.spread.amplitudes(
             torch.from_numpy(square), self.symbols, where, energy, marker.boosts, enough=ENOUGH, most=most
         )
-        if self._amplitudes is None and heard < 0.0:
-            follow.panning = None
-        if self._amplitudes is not None:
+        if self._amplitudes is None:
+            self._goes_along = heard >= GOES_ALONG
+        else:
             wanted = hold * self._amplitudes + (1.0 - hold) * wanted
         self._amplitudes = wanted
         pattern = marker.spread.pattern(wanted * self.symbols, where)
         spent = float((pattern**2).sum())
         if spent > most:
             pattern = pattern * (most / spent) ** 0.5
-        return add_to_luma(frame, rolled(pattern.numpy(), follow.shift))
+        return add_to_luma(frame, rolled(pattern.numpy(), shift))
 
 
 class SpreadGatherer:
