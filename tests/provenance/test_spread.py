@@ -146,6 +146,14 @@ def test_a_pan_that_was_cut_into_is_searched_for(marker, panned):
     assert reading.region == (0.0, 0.0, 1.0, 1.0)
 
 
+def test_a_pan_that_was_cut_into_is_found_by_the_whole_mark_where_the_store_has_it(marker, panned):
+    pool = gathered(marker, encoded(panned[1][5:13], 30))
+    assert pool.search().number is None
+    reading = pool.search(known=[7, NUMBER])
+    assert (reading.number, reading.known) == (NUMBER, True)
+    assert reading.p_value < 1e-6
+
+
 def test_groups_begin_anew_for_marker_and_reader(marker, monkeypatch, panned):
     monkeypatch.setattr("understudy.provenance.spread.GROUP", 8)
     plain = panned[0][:16]

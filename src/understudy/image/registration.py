@@ -147,31 +147,39 @@ def search(
 
 
 def search_offset(
-    spread: Spread, known: Float[Tensor, " symbols"], squares: Sequence[Float32[np.ndarray, "s s"]]
+    spread: Spread,
+    known: Sequence[Float[Tensor, " symbols"]],
+    squares: Sequence[Float32[np.ndarray, "s s"]],
 ) -> tuple[tuple[Shift, ...], int]:
-    """How far a picture that is seen whole must be moved, cyclically, for the pattern to be in its place.
+    """How far a picture that is seen whole must be moved, cyclically, for a pattern to be in its place.
 
     Args:
         spread: the key's.
-        known: symbols that every mark has, -1 and 1; 0 for the others.
+        known: symbols that a mark may have, -1 and 1; 0 for those that are not known.
         squares: frames, laid over each other.
 
     Returns:
         Likely movements right and down, pixels of the square, the likeliest first; and how many were tried.
     """
-    pattern = spread.pattern(known).numpy()
-    mean = np.stack([_whitened(each) for each in squares]).mean(0, dtype=np.float32)
-    product = np.fft.rfft2(pattern) * np.conj(np.fft.rfft2(mean))
-    heard = np.fft.irfft2(product, s=mean.shape)
-    tries = heard.size
+    mean = np.fft.rfft2(np.stack([_whitened(each) for each in squares]).mean(0, dtype=np.float32))
+    peaks: list[tuple[float, Shift, Tensor]] = []
+    for symbols in known:
+        pattern = spread.pattern(symbols).numpy()
+        heard = np.fft.irfft2(
+            np.fft.rfft2(pattern / np.linalg.norm(pattern)) * np.conj(mean), s=pattern.shape
+        )
+        for _ in range(CANDIDATES):
+            down, across = divmod(int(heard.argmax()), SIDE)
+            peaks.append((float(heard[down, across]), (float(across), float(down)), symbols))
+            near = np.ix_(*((np.arange(place - 1, place + 2) % SIDE) for place in (down, across)))
+            heard[near] = -np.inf
+    peaks.sort(key=lambda peak: -peak[0])
     step = max(1, len(squares) // _REFINE_FRAMES)
     some = np.stack(squares[::step][:_REFINE_FRAMES])
+    tries = SIDE * SIDE * len(known)
     refined: list[tuple[float, Shift]] = []
-    for _ in range(CANDIDATES):
-        down, across = divmod(int(heard.argmax()), SIDE)
-        near = np.ix_(*((np.arange(place - 1, place + 2) % SIDE) for place in (down, across)))
-        heard[near] = -np.inf
-        score, better, count = _refine_offset(spread, known, some, (float(across), float(down)))
+    for _, shift, symbols in peaks[:CANDIDATES]:
+        score, better, count = _refine_offset(spread, symbols, some, shift)
         refined.append((score, better))
         tries += count
     refined.sort(key=lambda each: -each[0])

@@ -64,6 +64,8 @@ KEPT = 24
 """Frames of which the picture is kept for the search for a crop."""
 REFINED = 6
 """Candidates of that search that are read."""
+EXPECTED = 256
+"""Numbers of the store by which the camera's way is looked for, at most; each takes a millisecond."""
 _SURE = 1e-12  # a p-value at which a search ends
 _RISE = 1.25  # how far the tolerance may exceed that of the present frame
 
@@ -261,7 +263,8 @@ class SpreadGatherer:
     ) -> float:
         """Reads at likely ways that the camera had gone before the first frame; gives how many were tried."""
         squares = [halve(fine) for fine in laid]
-        offsets, count = search_offset(self.spread, self._sync, squares)
+        numbers = [torch.from_numpy(symbols_of(each).astype(np.float32)) for each in sorted(known)[:EXPECTED]]
+        offsets, count = search_offset(self.spread, [self._sync, *numbers], squares)
         for at in offsets[:REFINED]:
             pooled = features(torch.from_numpy(np.stack([rolled(each, at) for each in squares]))).sum(0)
             readings.append(
