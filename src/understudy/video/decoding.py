@@ -32,12 +32,15 @@ ALPHA_DECODERS = {"vp9": "libvpx-vp9", "vp8": "libvpx"}
 
 def alpha_decoder(stream: VideoStream) -> VideoCodecContext | None:
     """A decoder for a stream whose alpha its own decoder leaves out; None for any other stream."""
-    name = ALPHA_DECODERS.get(stream.codec_context.codec.canonical_name)
+    context = cast("VideoCodecContext | None", stream.codec_context)
+    if context is None:  # a damaged file; whoever decodes it says so
+        return None
+    name = ALPHA_DECODERS.get(context.codec.canonical_name)
     if name is None or stream.metadata.get("alpha_mode") != "1":
         return None
     out = cast("VideoCodecContext", CodecContext.create(name, "r"))
-    if stream.codec_context.extradata:
-        out.extradata = stream.codec_context.extradata
+    if context.extradata:
+        out.extradata = context.extradata
     return out
 
 

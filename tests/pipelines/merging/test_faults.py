@@ -192,12 +192,12 @@ def test_broken_frames_in_the_middle_end_it_there_and_are_named(tmp_path):
 
 def test_a_part_of_the_footage_is_what_the_whole_has_there(tmp_path):
     footage = make_footage(tmp_path)
+    master = dataclasses.replace(PLAIN, master=True)  # the mark's pattern begins with what is rendered
     for name in ("whole", "part"):
         (tmp_path / name).mkdir()
-    run(footage, tmp_path / "whole" / "out.mp4")
-    events = run(
-        footage, tmp_path / "part" / "out.mp4", dataclasses.replace(PLAIN, segment=9), frames=(11, 31)
-    )
+    run(footage, tmp_path / "whole" / "out.mp4", master)
+    part = dataclasses.replace(master, segment=9)
+    events = run(footage, tmp_path / "part" / "out.mp4", part, frames=(11, 31))
     assert summary_of(events)["frames"] == 20
     assert (
         list(pictures_of(tmp_path / "part" / "out.mp4"))

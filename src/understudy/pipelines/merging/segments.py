@@ -252,6 +252,7 @@ def render_key(
         "target": fingerprint((target,)),
         "settings": plain,
         "faces": chosen,
+        "crops": faces.digest(),  # what completes a face that the frame's edge cuts
         "masks": hashlib.sha256(json.dumps(stamps).encode()).hexdigest(),
         "stations": [station.key() for station in stations],
         "plan": plan.data if plan else None,

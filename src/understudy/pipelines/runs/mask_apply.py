@@ -28,6 +28,7 @@ from understudy.pipelines.runs.mask_faces import made_by, read_label, write_made
 from understudy.pipelines.runs.segmentation import load_segmenter
 from understudy.pipelines.setup import make_context
 from understudy.provenance.labels import file_hash
+from understudy.training.bounds import check_batch
 from understudy.training.dashboard import RunReader
 from understudy.training.mask_task import FIGURE
 from understudy.training.preview import write_png
@@ -63,10 +64,12 @@ def apply_masks(
         batch: faces at a time.
 
     Raises:
+        ConfigError: ``batch`` is nothing that fits into memory.
         CheckpointError: no segmenter, or a damaged one.
         FaceSetError: there is no face, or a damaged crop.
         OutputError: a mask cannot be written.
     """
+    check_batch(batch)
     segmenter = load_segmenter(place, make_context(device))
     how = segmenter.settings
     about = {"segmenter": how.name, "sha256": file_hash(weights_file(place))}
