@@ -122,7 +122,7 @@ def test_without_weights_there_is_no_segmenter(context, tmp_path):
         Xseg().build(context)
     with pytest.raises(CheckpointError, match="ternausnet"):
         Xseg(file=deliver(SMALL["ternausnet"], tmp_path)).build(context)
-    with pytest.raises(CheckpointError, match="cannot be read"):
+    with pytest.raises(CheckpointError, match="there is no such run"):
         Xseg(file=tmp_path / "nowhere").build(context)
 
 

@@ -12,9 +12,12 @@ import re
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from understudy.errors import ConfigError
-from understudy.video.info import VideoInfo
+
+if TYPE_CHECKING:
+    from understudy.video.info import VideoInfo
 
 _TIME = re.compile(r"(?:(?:(\d+):)?(\d{1,2}):)?(\d+(?:\.\d+)?)(s?)")
 

@@ -82,7 +82,7 @@ def test_phases_are_written_and_read_back():
         ([{"steps": 5, "model": {"e_dims": 8}}], ["phase[0].model", "whole run"]),
         ([{"steps": 5, "loop": {"seed": 8}}], ["phase[0].loop.seed", "whole run"]),
         ([{"steps": 5, "loop": {"steps": 8}}], ["phase[0].loop.steps", "whole run"]),
-        ([{"steps": 5, "batch": 0}], ["phase[0]: batch", "1 or more"]),
+        ([{"steps": 5, "batch": 0}], ["phase[0]: batch", "1 to 4096"]),
         ([{}, {"steps": 5}], ["phase[0]", "never ends"]),
         ([{"steps": 0}], ["phase[0].steps", "1 or more"]),
         ([{"until": "plateaux"}], ["phase[0].until", "'plateau'"]),
