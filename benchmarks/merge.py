@@ -106,7 +106,7 @@ def face_of(index: int, width: int, height: int) -> Face:
 
 def record_of(face: Face) -> FaceRecord:
     """The face as a line of a face set, as far as it is looked at."""
-    return FaceRecord({"frame": face.frame, "track": face.track}, 0)
+    return FaceRecord({"frame": face.frame, "track": face.track, "source": "plate"}, 0)
 
 
 @cache
@@ -157,7 +157,7 @@ def merge_of(size: str, settings: CompositeSettings, swapper: Swapper | None = N
     """The stations of a merge."""
     width, height, frames = SIZES[size]
     faces = [face_of(n, width, height) for n in range(frames)]
-    masks: Any = SimpleNamespace(read_mask=lambda _record: None)
+    masks: Any = SimpleNamespace(read_mask=lambda _record: None, for_training=list)
     stand_in: Any = ReadyFaces(faces, swapper)
     by_frame = {n: [record_of(face)] for n, face in enumerate(faces)}
     stage = ReadyStage(stand_in, masks, by_frame, BATCH, SameForAll(settings))
