@@ -90,6 +90,7 @@ def write(path: Path, frames: Sequence[Frame], encoding: Encoding) -> None:
 
 def renders(folder: Path, target: Path) -> Figures:
     """With everything and with nothing of it."""
+    folder.mkdir(exist_ok=True)
     from merge_footage import make_faces, make_swapper
 
     def place(index: int) -> list[tuple[float, float, float]]:
@@ -226,6 +227,9 @@ def main() -> None:
         figures |= signatures(folder, target, folder / "out.mp4")
         for name in ("label", "mark", "audit, hash and signature"):
             figures[f"{name}, per cent of the render"] = _share(figures, name)
+        for name, grain in list(GRAINS.items())[1:]:
+            write(target, plates(FRAMES, grain), Encoding(preset="ultrafast", quality=20.0))
+            figures |= {f"{name}: {what}": each for what, each in renders(folder / name, target).items()}
         figures |= encoding(folder)
     publish("provenance", figures, {"size": f"{WIDTH} x {HEIGHT}", "frames": FRAMES})
 
