@@ -70,7 +70,7 @@ def test_anything_else_is_refused_before_any_work(text: str) -> None:
 
 @pytest.mark.parametrize("every", [-1.0, 0.01, float("nan"), float("inf")])
 def test_a_distance_that_is_none(every: float) -> None:
-    with pytest.raises(ConfigError, match=r"breaks\.every: wanted 0, or 0\.1 minutes or more"):
+    with pytest.raises(ConfigError, match=r"every: wanted 0, or 0\.1 minutes or more"):
         LabelBreaks(every=every)
 
 

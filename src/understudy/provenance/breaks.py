@@ -36,7 +36,7 @@ class LabelBreaks:
         for each in self.at:
             parse_break(each)
         if not (self.every == 0.0 or 0.1 <= self.every < math.inf):
-            raise ConfigError(f"breaks.every: wanted 0, or 0.1 minutes or more, got {self.every}")
+            raise ConfigError(f"every: wanted 0, or 0.1 minutes or more, got {self.every}")
 
     def __bool__(self) -> bool:
         """Whether there is any."""
@@ -65,9 +65,7 @@ def parse_break(text: str) -> int | float:
     hours, minutes, seconds, unit = found.groups() if found else ("", "", "", "")
     whole = bool(minutes) != bool(unit) and not (minutes and float(seconds) >= 60)
     if not found or not whole or (hours and int(minutes) >= 60):
-        raise ConfigError(
-            f"breaks.at: wanted a time, 12:30, 1:02:03.5 or 750s, or a frame, 18750, got {text!r}"
-        )
+        raise ConfigError(f"at: wanted a time, 12:30, 1:02:03.5 or 750s, or a frame, 18750, got {text!r}")
     return 3600.0 * int(hours or 0) + 60.0 * int(minutes or 0) + float(seconds)
 
 

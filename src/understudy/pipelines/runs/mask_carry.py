@@ -113,9 +113,7 @@ def _drawn(faces: FaceSet, record: FaceRecord) -> Drawing:
         size = painted.shape[0]
         hull = hull_mask(record.points, record.alignment.crop_matrix(size), size)
         thing = 1.0 - painted.astype(np.float32) / np.float32(255.0)
-        if (
-            thing[hull < 0.5].mean() > 0.5
-        ):  # black beyond the face: a mask of the face, not of the thing alone
+        if thing[hull < 0.5].mean() > 0.5:  # black beyond the face: a mask of it, not of the thing alone
             thing = hull * thing
     if thing is None or not (thing > 0.5).any():
         raise FaceSetError(
